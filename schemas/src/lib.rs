@@ -1,0 +1,17 @@
+//! What travels between the programs: ids, subjects, samples, views, the codec. Knows neither tokio nor NATS nor a clock.
+
+pub mod catalogue;
+pub mod codec;
+pub mod ids;
+pub mod journal;
+pub mod json_schema;
+pub mod metric_docs;
+pub mod parked;
+pub mod public;
+pub mod quantity;
+pub mod sample;
+pub mod subjects;
+pub mod usual_host;
+pub mod view;
+mod well_known;
+mod wire;

@@ -1,0 +1,343 @@
+//! The one place that builds and parses subjects; nowhere else in the workspace is a subject spelled out.
+
+use crate::ids::{HostId, InvalidId, ProcessorName, RuleId, Shard, TeamId};
+use std::fmt;
+use std::str::FromStr;
+
+/// Every subject of SAMPLES.
+pub const SAMPLES_FILTERS: [&str; 3] = ["sample.v1.*.*.*", "backfill.v1.*.*.*", "tick.v1"];
+/// Live samples of every host.
+pub const LIVE_SAMPLES: &str = "sample.v1.*.*.*";
+/// Back-filled samples of every host.
+pub const BACKFILL_SAMPLES: &str = "backfill.v1.*.*.*";
+/// The clock of the log.
+pub const TICK: &str = "tick.v1";
+/// Every subject of JOURNAL.
+pub const JOURNAL_FILTER: &str = "journal.v1.>";
+/// Every subject of ALERTS.
+pub const ALERTS_FILTER: &str = "alert.v1.>";
+/// Every subject of NOTICES.
+pub const NOTICES_FILTER: &str = "notice.v1.>";
+/// Every subject of PARKED.
+pub const PARKED_FILTER: &str = "parked.v1.*";
+/// Exported by CORE as services: what agents may publish.
+pub const AGENT_EXPORTS: [&str; 2] = ["sample.v1.>", "backfill.v1.>"];
+/// Commands to agents, exported by CORE as a stream.
+pub const COMMANDS: &str = "cmd.v1.>";
+/// Where answers aimed at a command subject vanish.
+pub const VOID: &str = "void.v1.>";
+/// The public feed, exported by CORE as a stream.
+pub const PUBLIC: &str = "public.v1.>";
+/// The one subject a reader may publish on; nobody listens there.
+pub const DEAD: &str = "dead.v1";
+/// What an agent publishes live, as the template of its signing key.
+pub const AGENT_SAMPLE_TEMPLATE: &str = "sample.v1.{{tag(team)}}.{{tag(shard)}}.{{tag(host)}}";
+/// What an agent publishes after an outage, as the template of its signing key.
+pub const AGENT_BACKFILL_TEMPLATE: &str = "backfill.v1.{{tag(team)}}.{{tag(shard)}}.{{tag(host)}}";
+/// Where an agent hears commands, as the template of its signing key.
+pub const AGENT_COMMAND_TEMPLATE: &str = "cmd.v1.{{tag(team)}}.{{tag(shard)}}.{{tag(host)}}";
+/// Where an agent receives replies, as the template of its signing key.
+pub const AGENT_INBOX_TEMPLATE: &str = "_INBOX.{{tag(team)}}.{{tag(host)}}.>";
+/// Development only: what a simulated fleet publishes live, as the template of its signing key.
+pub const FLEET_SAMPLE_TEMPLATE: &str = "sample.v1.{{tag(team)}}.*.*";
+/// Development only: the back-fill twin of [`FLEET_SAMPLE_TEMPLATE`].
+pub const FLEET_BACKFILL_TEMPLATE: &str = "backfill.v1.{{tag(team)}}.*.*";
+/// Development only: where a simulated fleet receives replies, as the template of its signing key.
+pub const FLEET_INBOX_TEMPLATE: &str = "_INBOX.{{tag(team)}}.fleet.>";
+/// What a reader of a team may hear, as the template of its signing key.
+pub const READER_TEMPLATE: &str = "public.v1.{{tag(team)}}.>";
+
+/// Replies to the processors.
+pub const PROCESSORS_INBOX: &str = "_INBOX.processors.>";
+/// Replies to the gateway.
+pub const GATEWAY_INBOX: &str = "_INBOX.gateway.>";
+/// Replies to our user of the system account.
+pub const SYS_INBOX: &str = "_INBOX.sys.>";
+/// Where a user of the system account hands the server a newer account JWT.
+pub const SYS_PUSH_CLAIMS: &str = "$SYS.REQ.CLAIMS.UPDATE";
+/// Where a user of the system account asks who is connected.
+pub const SYS_LIST_CONNECTIONS: &str = "$SYS.REQ.SERVER.PING.CONNZ";
+/// Where a user of the system account cuts a connection; `*` is the id of the server.
+pub const SYS_KICK: &str = "$SYS.REQ.SERVER.*.KICK";
+/// Everything: what a credential without a role may not hear.
+pub const EVERYTHING: &str = ">";
+
+/// What both of our programs ask JetStream: the state of the account, of streams and of their consumers.
+const STATE_QUESTIONS: [&str; 5] = [
+    "$JS.API.INFO",
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.CONSUMER.INFO.*.*",
+];
+/// What the processors publish beside reading: the topology (nothing is ever deleted or purged), acknowledgements,
+/// their two buckets, the clock, transitions, notices, parked events and the public feed.
+const PROCESSORS_WRITE: [&str; 13] = [
+    "$JS.API.STREAM.CREATE.*",
+    "$JS.API.STREAM.UPDATE.*",
+    "$JS.API.CONSUMER.DELETE.*.*",
+    "$JS.API.CONSUMER.RESET.*.*",
+    "$JS.API.CONSUMER.NAMES.*",
+    "$JS.ACK.>",
+    "$KV.LATEST.>",
+    "$KV.SNAPSHOTS.>",
+    TICK,
+    ALERTS_FILTER,
+    NOTICES_FILTER,
+    PARKED_FILTER,
+    PUBLIC,
+];
+/// What the processors read.
+const PROCESSORS_READ: [&str; 8] =
+    ["SAMPLES", "JOURNAL", "ALERTS", "NOTICES", "PARKED", "KV_LATEST", "KV_SNAPSHOTS", "KV_SECRETS"];
+/// What the gateway publishes beside reading: facts about configuration and its two buckets; one message of SAMPLES
+/// by its sequence tells the time up to which a processor has come.
+const GATEWAY_WRITE: [&str; 6] = [
+    JOURNAL_FILTER,
+    "$KV.SESSIONS.>",
+    "$KV.SECRETS.>",
+    "$JS.API.STREAM.MSG.GET.SAMPLES",
+    "$JS.API.DIRECT.GET.SAMPLES",
+    "$JS.API.DIRECT.GET.SAMPLES.>",
+];
+/// What the gateway reads.
+const GATEWAY_READ: [&str; 6] = ["JOURNAL", "ALERTS", "NOTICES", "KV_LATEST", "KV_SESSIONS", "KV_SECRETS"];
+
+/// What the processors may publish.
+#[must_use]
+pub fn processors_publish() -> Vec<String> {
+    publish_rights(&PROCESSORS_WRITE, &PROCESSORS_READ)
+}
+
+/// What the gateway may publish.
+#[must_use]
+pub fn gateway_publish() -> Vec<String> {
+    publish_rights(&GATEWAY_WRITE, &GATEWAY_READ)
+}
+
+fn publish_rights(write: &[&str], read: &[&str]) -> Vec<String> {
+    let own = STATE_QUESTIONS.iter().chain(write).map(|subject| (*subject).to_owned());
+    own.chain(read.iter().flat_map(|stream| reading(stream))).collect()
+}
+
+/// Reading one stream or the stream of a bucket: its consumers, single messages, flow control.
+fn reading(stream: &str) -> [String; 7] {
+    [
+        format!("$JS.API.CONSUMER.CREATE.{stream}"),
+        format!("$JS.API.CONSUMER.CREATE.{stream}.>"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.*"),
+        format!("$JS.API.STREAM.MSG.GET.{stream}"),
+        format!("$JS.API.DIRECT.GET.{stream}"),
+        format!("$JS.API.DIRECT.GET.{stream}.>"),
+        format!("$JS.FC.{stream}.>"),
+    ]
+}
+
+/// Every live sample subject of a team.
+#[must_use]
+pub fn live_samples_of_team(team: &TeamId) -> String {
+    format!("sample.v1.{team}.*.*")
+}
+
+/// Every back-fill subject of a team.
+#[must_use]
+pub fn backfill_of_team(team: &TeamId) -> String {
+    format!("backfill.v1.{team}.*.*")
+}
+
+/// Every command subject of a team.
+#[must_use]
+pub fn commands_of_team(team: &TeamId) -> String {
+    format!("cmd.v1.{team}.*.*")
+}
+
+/// The prefix below which an agent's replies arrive.
+#[must_use]
+pub fn agent_inbox(team: &TeamId, host: &HostId) -> String {
+    format!("_INBOX.{team}.{host}")
+}
+
+/// Development only: the prefix below which replies to a simulated fleet arrive.
+#[must_use]
+pub fn fleet_inbox(team: &TeamId) -> String {
+    format!("_INBOX.{team}.fleet")
+}
+
+/// The prefix below which replies to one of our own programs arrive.
+#[must_use]
+pub fn program_inbox(program: &ProcessorName) -> String {
+    format!("_INBOX.{program}")
+}
+
+/// Where a fact about configuration stands in JOURNAL.
+#[must_use]
+pub fn journal(team: &TeamId, kind: &ProcessorName, id: &HostId) -> String {
+    format!("journal.v1.{team}.{kind}.{id}")
+}
+
+/// Where transitions of an alert stand in ALERTS.
+#[must_use]
+pub fn alert(team: &TeamId, host: &HostId, rule: &RuleId) -> String {
+    format!("alert.v1.{team}.{}.{host}.{rule}", Shard::of(host))
+}
+
+/// Where a processor parks what it can never handle.
+#[must_use]
+pub fn parked(processor: &ProcessorName) -> String {
+    format!("parked.v1.{processor}")
+}
+
+/// Where the public feed tells the latest view of a host.
+#[must_use]
+pub fn public_host(team: &TeamId, host: &HostId) -> String {
+    format!("public.v1.{team}.host.{host}")
+}
+
+/// Which way a sample came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// As it was taken.
+    Live,
+    /// From the spool, after an outage.
+    Backfill,
+}
+
+/// The subject of a sample: whose it is and which way it came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SampleSubject {
+    /// Live or back-fill.
+    pub lane: Lane,
+    /// The owner.
+    pub team: TeamId,
+    /// The partition; not always [`Shard::of`] the host: it was fixed at enrolment.
+    pub shard: Shard,
+    /// The host.
+    pub host: HostId,
+}
+
+impl SampleSubject {
+    /// The live subject of a host in its own shard.
+    #[must_use]
+    pub fn live(team: TeamId, host: HostId) -> Self {
+        Self { lane: Lane::Live, shard: Shard::of(&host), team, host }
+    }
+
+    /// The same host on the other lane.
+    #[must_use]
+    pub fn on(&self, lane: Lane) -> Self {
+        Self { lane, ..self.clone() }
+    }
+}
+
+impl fmt::Display for SampleSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lane = match self.lane {
+            Lane::Live => "sample",
+            Lane::Backfill => "backfill",
+        };
+        write!(f, "{lane}.v1.{}.{}.{}", self.team, self.shard, self.host)
+    }
+}
+
+/// Why a subject is not one of a sample.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectError {
+    /// The words do not stand as in `sample.v1.<team>.<shard>.<host>`.
+    #[error(
+        "{0:?} is not the subject of a sample: expected sample.v1.<team>.<shard>.<host> or its backfill twin"
+    )]
+    Form(String),
+    /// A word is no id.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+impl FromStr for SampleSubject {
+    type Err = SubjectError;
+    fn from_str(text: &str) -> Result<Self, SubjectError> {
+        let form = || SubjectError::Form(text.chars().take(200).collect());
+        let mut words = text.split('.');
+        let lane = match words.next() {
+            Some("sample") => Lane::Live,
+            Some("backfill") => Lane::Backfill,
+            Some(_) | None => return Err(form()),
+        };
+        let mut word = || words.next().ok_or_else(form);
+        if word()? != "v1" {
+            return Err(form());
+        }
+        let subject = Self { lane, team: word()?.parse()?, shard: word()?.parse()?, host: word()?.parse()? };
+        if words.next().is_some() { Err(form()) } else { Ok(subject) }
+    }
+}
+
+/// Every key of a bucket, as its stream's filter.
+#[must_use]
+pub fn bucket_filter(bucket: &str) -> String {
+    format!("$KV.{bucket}.>")
+}
+
+/// Where a key of a bucket stands in the bucket's stream.
+#[must_use]
+pub fn bucket_key(bucket: &str, key: &str) -> String {
+    format!("$KV.{bucket}.{key}")
+}
+
+/// The key of a host in the LATEST bucket: `<team>.<host>`.
+#[must_use]
+pub fn latest_key(team: &TeamId, host: &HostId) -> String {
+    format!("{team}.{host}")
+}
+
+/// Reads a key of the LATEST bucket back.
+///
+/// # Errors
+/// When it is not `<team>.<host>`.
+pub fn parse_latest_key(key: &str) -> Result<(TeamId, HostId), SubjectError> {
+    let (team, host) =
+        key.split_once('.').ok_or_else(|| SubjectError::Form(key.chars().take(200).collect()))?;
+    Ok((team.parse()?, host.parse()?))
+}
+
+/// The key of a processor's snapshot of one shard in the SNAPSHOTS bucket.
+#[must_use]
+pub fn snapshot_key(processor: &ProcessorName, shard: Shard) -> String {
+    format!("{processor}.{shard}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_subject_reads_back_what_it_prints() {
+        let live = SampleSubject::live("default".parse().unwrap(), "web-1".parse().unwrap());
+        assert_eq!(live.to_string(), "sample.v1.default.31.web-1");
+        assert_eq!(live.to_string().parse(), Ok(live.clone()));
+        let backfill = live.on(Lane::Backfill);
+        assert_eq!(backfill.to_string(), "backfill.v1.default.31.web-1");
+        assert_eq!(backfill.to_string().parse(), Ok(backfill));
+    }
+
+    #[test]
+    fn other_subjects_are_refused() {
+        for bad in [
+            "tick.v1",
+            "sample.v2.a.00.b",
+            "sample.v1.a.00",
+            "sample.v1.a.00.b.c",
+            "sample.v1.a.64.b",
+            "sample.v1.*.00.b",
+            "",
+        ] {
+            assert!(bad.parse::<SampleSubject>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_latest_key_reads_back() {
+        let (team, host) = ("default".parse().unwrap(), "web-1".parse().unwrap());
+        assert_eq!(parse_latest_key(&latest_key(&team, &host)), Ok((team, host)));
+        assert!(parse_latest_key("default").is_err());
+    }
+}

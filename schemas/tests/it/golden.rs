@@ -1,0 +1,159 @@
+//! Golden payloads, which must decode for ever. `UPDATE=1` writes the JSON again; a frame once written stays.
+
+use data_encoding::HEXLOWER;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use watchkeeper_schemas::codec;
+use watchkeeper_schemas::ids::{BootId, Shard};
+use watchkeeper_schemas::journal::{Fact, Host, JournalEvent, Team};
+use watchkeeper_schemas::parked::Parked;
+use watchkeeper_schemas::quantity::{Num, Text, UnixMs};
+use watchkeeper_schemas::sample::{Custom, Sample};
+use watchkeeper_schemas::subjects::SampleSubject;
+use watchkeeper_schemas::usual_host::{usual_host, usual_inventory};
+use watchkeeper_schemas::view::{HostHead, HostView, Numbers};
+
+pub(crate) fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Whether golden files are to be written rather than read.
+pub(crate) fn updating() -> bool {
+    std::env::var_os("UPDATE").is_some_and(|value| value == "1")
+}
+
+/// Holds `found` against the JSON file; the order of keys does not count.
+pub(crate) fn check_json(name: &str, found: &Value) {
+    let path = path(name);
+    if updating() {
+        fs::write(&path, serde_json::to_string_pretty(found).unwrap() + "\n").unwrap();
+    }
+    let expected: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(*found, expected, "{} differs: is the change meant? Then UPDATE=1 writes it", path.display());
+}
+
+/// Every form that a sample of version 1 can take in a few frames.
+fn samples() -> [(&'static str, Sample); 3] {
+    let usual = usual_host("web-1").unwrap();
+    let mut first = usual.clone();
+    first.seq = 1;
+    first.inventory = Some(Box::new(usual_inventory()));
+    first.clock_step_ms = -3_600_000;
+    first.lost_samples = 17;
+    first.custom = vec![Custom { name: Text::fit("queue.depth"), value: -12.5 }];
+    first.temperatures[0].celsius = Num(-40.062_5);
+    first.disks[2].mount = Text::fit("/srv/blå données");
+    first.networks[0].rx_errors = (1 << 53) - 1;
+    let subject = SampleSubject::live("t".parse().unwrap(), "h".parse().unwrap());
+    let empty = Sample::empty(&subject, BootId([0; 16]), 1, UnixMs(1_600_000_000_000), 1_000);
+    [("sample-v1-usual", usual), ("sample-v1-first", first), ("sample-v1-empty", empty)]
+}
+
+#[test]
+fn frames_of_version_1_decode_for_ever_and_are_still_written_alike() {
+    for (name, sample) in samples() {
+        let file = path(&format!("golden/{name}.hex"));
+        let mut frame = Vec::new();
+        codec::encode(&sample, &mut frame).unwrap();
+        if updating() && !file.exists() {
+            fs::write(&file, HEXLOWER.encode(&frame) + "\n").unwrap();
+        }
+        let golden = HEXLOWER.decode(fs::read_to_string(&file).unwrap().trim().as_bytes()).unwrap();
+        let subject = SampleSubject::live(sample.team.clone(), sample.host.clone());
+        let decoded = codec::decode(&subject, &golden).unwrap();
+        check_json(&format!("golden/{name}.json"), &serde_json::to_value(&decoded).unwrap());
+        assert_eq!(decoded, sample, "{name}");
+        assert_eq!(frame, golden, "{name}: version 1 is written in another way than it was");
+    }
+}
+
+pub(crate) fn head_of(sample: &Sample) -> HostHead {
+    HostHead {
+        v: 1,
+        team: sample.team.clone(),
+        host: sample.host.clone(),
+        shard: Shard::of(&sample.host),
+        sequence: 4_711,
+        boot: sample.boot,
+        seq: sample.seq,
+        time: sample.time,
+        received: UnixMs(sample.time.0 + 12),
+        interval_ms: sample.interval_ms,
+        lost_samples: sample.lost_samples,
+        dropped_values: sample.dropped_values,
+        unreadable_samples: 2,
+        inventory: sample.inventory.as_deref().cloned(),
+    }
+}
+
+pub(crate) fn view_of(sample: &Sample) -> Value {
+    serde_json::to_value(HostView { head: &head_of(sample), numbers: Numbers(sample) }).unwrap()
+}
+
+#[test]
+fn views_are_rendered_alike_for_ever_and_their_head_decodes() {
+    for ((_, sample), name) in
+        samples().into_iter().zip(["host-view-usual", "host-view-first", "host-view-empty"])
+    {
+        let file = format!("golden/{name}.json");
+        check_json(&file, &view_of(&sample));
+        let text = fs::read_to_string(path(&file)).unwrap();
+        assert_eq!(serde_json::from_str::<HostHead>(&text).unwrap(), head_of(&sample));
+    }
+}
+
+pub(crate) fn parked() -> Parked {
+    Parked {
+        v: 1,
+        processor: "latest".parse().unwrap(),
+        stream: "SAMPLES".to_owned(),
+        sequence: 4_712,
+        subject: SampleSubject::live("default".parse().unwrap(), "web-1".parse().unwrap()).to_string(),
+        received: UnixMs(1_790_000_123_468),
+        reason: "not_a_frame".to_owned(),
+        detail: "not a Watchkeeper frame".to_owned(),
+        bytes: 28,
+        head_hex: HEXLOWER.encode(br#"{"stream":"SAMPLES","seq":1}"#),
+    }
+}
+
+pub(crate) fn journal() -> [(&'static str, JournalEvent); 3] {
+    let event = |cause: &str, fact| JournalEvent {
+        v: 1,
+        author: "gateway".to_owned(),
+        cause: cause.to_owned(),
+        time: UnixMs(1_790_000_000_000),
+        fact,
+    };
+    let host = Host {
+        name: "Front door".to_owned(),
+        tags: ["web".to_owned(), "eu".to_owned()].into(),
+        interval_ms: 5_000,
+        paused: false,
+    };
+    let id = || "web-1".parse().unwrap();
+    let team =
+        Fact::Team { id: "default".parse().unwrap(), value: Some(Team { name: "Default".to_owned() }) };
+    [
+        ("journal-team", event("first start", team)),
+        ("journal-host", event("enrolled", Fact::Host { id: id(), value: Some(host) })),
+        ("journal-host-removed", event("removed by hand", Fact::Host { id: id(), value: None })),
+    ]
+}
+
+fn check_both_ways<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
+    let file = format!("golden/{name}.json");
+    check_json(&file, &serde_json::to_value(value).unwrap());
+    let decoded: T = serde_json::from_str(&fs::read_to_string(path(&file)).unwrap()).unwrap();
+    assert_eq!(decoded, *value, "{name}");
+}
+
+#[test]
+fn parked_events_and_journal_events_decode_for_ever() {
+    check_both_ways("parked", &parked());
+    for (name, event) in journal() {
+        check_both_ways(name, &event);
+    }
+}
