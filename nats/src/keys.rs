@@ -1,0 +1,91 @@
+//! Key files: one seed each, made once and never replaced behind anybody's back.
+
+use crate::accounts::{AccountName, Role};
+use crate::claims::ClaimsError;
+use crate::files::{self, Outcome, SetupError};
+use crate::layout::Layout;
+use nkeys::{KeyPair, KeyPairType};
+use std::path::{Path, PathBuf};
+
+/// The keys of one account.
+pub(crate) struct AccountKeys {
+    /// Its identity.
+    pub(crate) own: KeyPair,
+    /// The scoped signing key of each role.
+    pub(crate) roles: Vec<(Role, KeyPair)>,
+}
+
+impl AccountKeys {
+    /// The account's public nkey.
+    pub(crate) fn id(&self) -> String {
+        self.own.public_key()
+    }
+
+    /// Public nkeys of the roles' signing keys.
+    pub(crate) fn signers(&self) -> Vec<(Role, String)> {
+        self.roles.iter().map(|(role, key)| (*role, key.public_key())).collect()
+    }
+
+    /// The signing key of a role, `None` when users of this account cannot have it.
+    pub(crate) fn signer(&self, role: Role) -> Option<&KeyPair> {
+        self.roles.iter().find(|(of, _)| *of == role).map(|(_, key)| key)
+    }
+
+    /// The keys of an account that exists.
+    pub(crate) fn read(layout: &Layout, account: &AccountName) -> Result<Self, SetupError> {
+        let read = |path: PathBuf| {
+            read_key(&path, &KeyPairType::Account)?.ok_or_else(|| SetupError::Missing {
+                path,
+                remedy: format!(
+                    "The account {account} is not set up: type `watchkeeper-gateway nats setup` (with --team for \
+                     a new team)"
+                ),
+            })
+        };
+        let own = read(layout.account_key(account))?;
+        let roles = account.roles().iter().map(|role| Ok((*role, read(layout.role_key(account, *role))?)));
+        Ok(Self { own, roles: roles.collect::<Result<_, SetupError>>()? })
+    }
+}
+
+/// Reads a key file; `None` when it does not exist.
+pub(crate) fn read_key(path: &Path, kind: &KeyPairType) -> Result<Option<KeyPair>, SetupError> {
+    let Some(text) = files::read_secret(path)? else { return Ok(None) };
+    let corrupt = |source| SetupError::Corrupt {
+        path: path.to_owned(),
+        remedy: "It is a key that cannot be made again: put the file back from a backup",
+        source,
+    };
+    let key = KeyPair::from_seed(text.trim()).map_err(|source| corrupt(source.into()))?;
+    if key.key_pair_type() == *kind {
+        Ok(Some(key))
+    } else {
+        Err(corrupt(ClaimsError::Form("a key of another kind")))
+    }
+}
+
+/// Reads a key file or makes a new key. When claims in `used_in` already name a key of this purpose, a new one would
+/// cut off whatever depends on the old one, so a missing file is an error then.
+pub(crate) fn ensure_key(
+    path: &Path,
+    kind: KeyPairType,
+    used_in: Option<&str>,
+) -> Result<(KeyPair, Outcome), SetupError> {
+    if let Some(key) = read_key(path, &kind)? {
+        return Ok((key, Outcome::Kept));
+    }
+    if let Some(used_in) = used_in {
+        let remedy = format!(
+            "{used_in} was made with this key, and a new one would cut off what depends on it: put the file back \
+             from a backup"
+        );
+        return Err(SetupError::Missing { path: path.to_owned(), remedy });
+    }
+    let key = KeyPair::new(kind);
+    let seed = key.seed().map_err(|source| SetupError::Corrupt {
+        path: path.to_owned(),
+        remedy: "Try again",
+        source: source.into(),
+    })?;
+    Ok((key, files::write(path, &format!("{seed}\n"))?))
+}

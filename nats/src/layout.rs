@@ -1,0 +1,110 @@
+//! Where everything of the NATS server lies in its folder.
+
+use crate::accounts::{AccountName, Program, Role};
+use std::path::{Path, PathBuf};
+use watchkeeper_schemas::ids::{HostId, ProcessorName, TeamId};
+
+/// The folder of a NATS server: its configuration, accounts, keys, credentials and streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The folder itself.
+    pub dir: PathBuf,
+}
+
+impl Layout {
+    /// The layout of `dir`.
+    #[must_use]
+    pub fn new(dir: impl AsRef<Path>) -> Self {
+        Self { dir: dir.as_ref().to_owned() }
+    }
+
+    /// What nats-server is started with: `nats-server -c <this>`.
+    #[must_use]
+    pub fn conf(&self) -> PathBuf {
+        self.dir.join("nats-server.conf")
+    }
+
+    /// Who may sign accounts.
+    #[must_use]
+    pub fn operator_jwt(&self) -> PathBuf {
+        self.dir.join("operator.jwt")
+    }
+
+    /// The server's resolver folder: one JWT for each account. The server writes here too, when claims are pushed.
+    #[must_use]
+    pub fn accounts(&self) -> PathBuf {
+        self.dir.join("accounts")
+    }
+
+    /// The JWT of the account with this public nkey.
+    #[must_use]
+    pub fn account_jwt(&self, key: &str) -> PathBuf {
+        self.accounts().join(format!("{key}.jwt"))
+    }
+
+    /// Where the server keeps streams.
+    #[must_use]
+    pub fn jetstream(&self) -> PathBuf {
+        self.dir.join("jetstream")
+    }
+
+    /// Secret keys of operator and accounts.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.dir.join("keys")
+    }
+
+    /// The operator's own key; it signs nothing but the operator's JWT.
+    #[must_use]
+    pub fn operator_key(&self) -> PathBuf {
+        self.keys().join("operator.nk")
+    }
+
+    /// The key that signs accounts.
+    #[must_use]
+    pub fn operator_signing_key(&self) -> PathBuf {
+        self.keys().join("operator.signing.nk")
+    }
+
+    /// An account's own key: its identity, signs nobody.
+    #[must_use]
+    pub fn account_key(&self, account: &AccountName) -> PathBuf {
+        self.keys().join(format!("{}.nk", account.file_stem()))
+    }
+
+    /// The key that signs the users of one role.
+    #[must_use]
+    pub fn role_key(&self, account: &AccountName, role: Role) -> PathBuf {
+        self.keys().join(format!("{}.{role}.nk", account.file_stem()))
+    }
+
+    /// Credentials.
+    #[must_use]
+    pub fn creds(&self) -> PathBuf {
+        self.dir.join("creds")
+    }
+
+    /// The credential of one of our programs.
+    #[must_use]
+    pub fn program_creds(&self, program: Program) -> PathBuf {
+        self.creds().join(format!("{program}.creds"))
+    }
+
+    /// The credential of the agent of a host.
+    #[must_use]
+    pub fn agent_creds(&self, team: &TeamId, host: &HostId) -> PathBuf {
+        self.creds().join(format!("agent-{team}-{host}.creds"))
+    }
+
+    /// The credential of a program that hears a team's public feed.
+    #[must_use]
+    pub fn reader_creds(&self, team: &TeamId, name: &ProcessorName) -> PathBuf {
+        self.creds().join(format!("reader-{team}-{name}.creds"))
+    }
+
+    /// The development credential of a team's simulated hosts.
+    #[must_use]
+    pub fn fleet_creds(&self, team: &TeamId) -> PathBuf {
+        self.creds().join(format!("fleet-{team}.creds"))
+    }
+}

@@ -1,0 +1,154 @@
+//! A real nats-server on a free port, with a folder made by setup and removed afterwards.
+
+use crate::client::Client;
+use nkeys::KeyPair;
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+use watchkeeper_nats::claims::{Claims, Permission, Permissions, UNLIMITED, User, UserLimits};
+use watchkeeper_nats::{Layout, Program, SetupOptions, issue_agent, issue_fleet, issue_reader, setup};
+use watchkeeper_schemas::ids::{HostId, TeamId};
+
+const START_MAX: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A running server; dropped, it ends.
+pub(crate) struct Server {
+    pub(crate) layout: Layout,
+    /// `127.0.0.1:port`
+    pub(crate) address: String,
+    child: Child,
+    _dir: tempfile::TempDir,
+}
+
+impl Server {
+    /// A server with these teams.
+    pub(crate) fn start(teams: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let report = setup(&options(dir.path(), teams)).unwrap();
+        let (child, address) = run(&report.layout);
+        Self { layout: report.layout, address, child, _dir: dir }
+    }
+
+    /// A raw connection of our user of the system account. After its start a server with a resolver folder takes a
+    /// second to read that account.
+    pub(crate) fn sys(&self) -> Client {
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            match Client::connect(&self.address, &self.program(Program::Sys)) {
+                Ok(client) => return client,
+                Err(why) => assert!(Instant::now() < deadline, "the system account is not there: {why}"),
+            }
+            thread::park_timeout(LOOK_AGAIN);
+        }
+    }
+
+    /// Ends the server and starts it again on the same folder.
+    pub(crate) fn restart(&mut self) {
+        self.end();
+        (self.child, self.address) = run(&self.layout);
+    }
+
+    pub(crate) fn program(&self, program: Program) -> String {
+        fs::read_to_string(self.layout.program_creds(program)).unwrap()
+    }
+
+    pub(crate) fn agent(&self, team: &str, host: &str) -> String {
+        let issued = issue_agent(&self.layout, &team.parse().unwrap(), &host.parse().unwrap()).unwrap();
+        fs::read_to_string(issued.creds).unwrap()
+    }
+
+    pub(crate) fn reader(&self, team: &str, name: &str) -> String {
+        let issued = issue_reader(&self.layout, &team.parse().unwrap(), &name.parse().unwrap()).unwrap();
+        fs::read_to_string(issued.creds).unwrap()
+    }
+
+    pub(crate) fn fleet(&self, team: &str) -> String {
+        fs::read_to_string(issue_fleet(&self.layout, &team.parse().unwrap()).unwrap().creds).unwrap()
+    }
+
+    /// A key of this server.
+    pub(crate) fn key(&self, file: &str) -> KeyPair {
+        KeyPair::from_seed(fs::read_to_string(self.layout.keys().join(file)).unwrap().trim()).unwrap()
+    }
+
+    /// A user of CORE who may publish these subjects: what a program of ours with more rights would be.
+    pub(crate) fn core_user(&self, publish: &[&str]) -> Client {
+        let (core, user) = (self.key("core.nk"), KeyPair::new_user());
+        let allow = publish.iter().map(|subject| (*subject).to_owned()).collect();
+        let permissions =
+            Permissions { publish: Permission { allow, ..Permission::default() }, ..Permissions::default() };
+        let limits = UserLimits { subs: UNLIMITED, data: UNLIMITED, payload: UNLIMITED };
+        let body = User { permissions, limits, ..User::default() };
+        let jwt = Claims::new(user.public_key(), "test".into(), body).sign(&core, 1).unwrap();
+        Client::connect_as(&self.address, &jwt, &user).unwrap()
+    }
+
+    fn end(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+pub(crate) fn options(dir: &Path, teams: &[&str]) -> SetupOptions {
+    SetupOptions {
+        dir: dir.to_owned(),
+        listen: "127.0.0.1:4222".parse().unwrap(),
+        teams: teams.iter().map(|team| team.parse::<TeamId>().unwrap()).collect(),
+    }
+}
+
+pub(crate) fn host(id: &str) -> HostId {
+    id.parse().unwrap()
+}
+
+/// Starts the server on a free port and waits until it has written which.
+fn run(layout: &Layout) -> (Child, String) {
+    let log = layout.dir.join("server.log");
+    let mut child = Command::new(binary())
+        .args([OsStr::new("-c"), layout.conf().as_os_str(), OsStr::new("-p"), OsStr::new("-1")])
+        .args([OsStr::new("--ports_file_dir"), layout.dir.as_os_str()])
+        .stderr(File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let ports = layout.dir.join(format!("nats-server_{}.ports", child.id()));
+    let deadline = Instant::now() + START_MAX;
+    loop {
+        if let Some(address) = fs::read_to_string(&ports).ok().as_deref().and_then(address_in) {
+            return (child, address);
+        }
+        let ended = child.try_wait().unwrap();
+        if ended.is_some() || Instant::now() > deadline {
+            drop(child.kill());
+            panic!("nats-server is not up ({ended:?}):\n{}", fs::read_to_string(&log).unwrap_or_default());
+        }
+        thread::park_timeout(LOOK_AGAIN);
+    }
+}
+
+fn address_in(ports: &str) -> Option<String> {
+    let ports: serde_json::Value = serde_json::from_str(ports).ok()?;
+    Some(ports["nats"][0].as_str()?.strip_prefix("nats://")?.to_owned())
+}
+
+/// The server to test with; a test without one has failed.
+fn binary() -> PathBuf {
+    let name = format!("nats-server{}", env::consts::EXE_SUFFIX);
+    let given = env::var_os("WATCHKEEPER_NATS_SERVER").map(PathBuf::from);
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/nats-server").join(&name);
+    let paths = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&paths).map(|dir| dir.join(&name));
+    given.into_iter().chain([tools]).chain(on_path).find(|path| path.is_file()).expect(
+        "no nats-server found: run `cargo xtask test`, which brings one, or set WATCHKEEPER_NATS_SERVER",
+    )
+}
