@@ -1,0 +1,167 @@
+//! The one way our programs connect to NATS: jittered reconnects, an inbox of their own, events counted.
+
+use crate::backoff::jittered;
+use async_nats::{Client, ConnectOptions, Event};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// First wait before a reconnect.
+const RECONNECT_WAIT_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait before a reconnect: a server that is back is found within this.
+const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(4);
+/// A connection that answers no ping for two of these is dead.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Time for one request; our programs retry on their own.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Messages that a subscription holds before the client drops; ours are drained faster.
+const SUBSCRIPTION_MESSAGES_MAX: usize = 65_536;
+
+/// Whom to connect to, as whom.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    /// `nats://host:port`, several joined by commas.
+    pub url: String,
+    /// The `.creds` file: a user JWT and its key.
+    pub creds: PathBuf,
+    /// The name that the server shows for this connection.
+    pub name: &'static str,
+    /// The prefix below which replies arrive; the credential allows no other.
+    pub inbox: String,
+}
+
+/// A connection and what happened to it.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// The client; cheap to clone.
+    pub client: Client,
+    /// What happened to the connection so far.
+    pub events: Arc<ClientEvents>,
+}
+
+/// What happened to a connection, counted.
+#[derive(Debug)]
+pub struct ClientEvents {
+    connects: watch::Sender<u64>,
+    disconnects: AtomicU64,
+    slow_consumers: AtomicU64,
+    errors: AtomicU64,
+    /// The trouble that was told last; an outage repeats it with every try.
+    trouble: watch::Sender<String>,
+}
+
+impl ClientEvents {
+    /// How often the connection was made; changes tell of a reconnect.
+    #[must_use]
+    pub fn connects(&self) -> watch::Receiver<u64> {
+        self.connects.subscribe()
+    }
+
+    /// How often the connection was lost.
+    #[must_use]
+    pub fn disconnects(&self) -> u64 {
+        self.disconnects.load(Ordering::Relaxed)
+    }
+
+    /// How often messages were dropped because a subscription was full.
+    #[must_use]
+    pub fn slow_consumers(&self) -> u64 {
+        self.slow_consumers.load(Ordering::Relaxed)
+    }
+
+    /// Errors that the server or the client told, refused permissions among them.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, name: &'static str, event: &Event) {
+        match event {
+            Event::Connected => {
+                self.connects.send_modify(|connects| *connects += 1);
+                self.trouble.send_replace(String::new());
+                tracing::info!(connection = name, "connected to NATS");
+            }
+            Event::Disconnected => {
+                self.disconnects.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(connection = name, "connection to NATS lost, trying again");
+            }
+            Event::SlowConsumer(subscription) => {
+                self.slow_consumers.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(connection = name, subscription, "messages dropped: a subscription was full");
+            }
+            Event::ServerError(error) => {
+                self.errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(connection = name, %error, "NATS server refused something");
+            }
+            Event::ClientError(error) => {
+                self.errors.fetch_add(1, Ordering::Relaxed);
+                let error = error.to_string();
+                if self.trouble.send_replace(error.clone()) != error {
+                    tracing::warn!(connection = name, error, "NATS client trouble");
+                }
+            }
+            Event::LameDuckMode | Event::Draining | Event::Closed => {
+                tracing::info!(connection = name, %event, "NATS connection");
+            }
+        }
+    }
+}
+
+/// Why no connection could even be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The credentials cannot be read.
+    #[error("cannot read the NATS credentials {}", path.display())]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// The address is no address.
+    #[error("cannot connect to {url}")]
+    Connect {
+        /// The address.
+        url: String,
+        /// What went wrong.
+        source: async_nats::ConnectError,
+    },
+}
+
+/// Connects, and stays connected: returns at once even where the server is away, then tries for ever.
+///
+/// # Errors
+/// When the credentials cannot be read or the address is none.
+pub async fn connect(settings: &Connect) -> Result<Connected, ConnectError> {
+    let events = Arc::new(ClientEvents {
+        connects: watch::Sender::new(0),
+        disconnects: AtomicU64::new(0),
+        slow_consumers: AtomicU64::new(0),
+        errors: AtomicU64::new(0),
+        trouble: watch::Sender::new(String::new()),
+    });
+    let (name, noted) = (settings.name, Arc::clone(&events));
+    let client = ConnectOptions::with_credentials_file(&settings.creds)
+        .await
+        .map_err(|source| ConnectError::Credentials { path: settings.creds.clone(), source })?
+        .name(settings.name)
+        .custom_inbox_prefix(&settings.inbox)
+        .retry_on_initial_connect()
+        .reconnect_delay_callback(|tries| {
+            jittered(RECONNECT_WAIT_FIRST, RECONNECT_WAIT_MAX, u32::try_from(tries).unwrap_or(u32::MAX))
+        })
+        .ping_interval(PING_INTERVAL)
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
+        .event_callback(move |event| {
+            noted.note(name, &event);
+            std::future::ready(())
+        })
+        .connect(&settings.url)
+        .await
+        .map_err(|source| ConnectError::Connect { url: settings.url.clone(), source })?;
+    Ok(Connected { client, events })
+}

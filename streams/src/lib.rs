@@ -1,0 +1,15 @@
+//! Event sourcing on JetStream: connect, topology, processors and their runner, snapshots, rebuild, lag.
+//!
+//! Read `processor.rs` first, then `runner.rs`. Nothing here knows what an event means.
+
+pub mod backoff;
+pub mod connect;
+pub mod event;
+pub mod lag;
+pub mod parking;
+pub mod processor;
+pub mod program;
+pub mod rebuild;
+pub mod runner;
+pub mod snapshots;
+pub mod topology;

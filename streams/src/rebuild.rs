@@ -1,0 +1,105 @@
+//! Reads what a stream holds, once and at the protocol's speed: to rebuild a projection or to seed a view.
+
+use crate::event::Event;
+use crate::topology::{AHEAD_BYTES_MAX, PULL_EXPIRES, PULL_HEARTBEAT};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::context::Context;
+use futures_util::StreamExt as _;
+use std::time::Duration;
+use watchkeeper_schemas::subjects;
+
+/// Events that the server sends ahead of the one being read.
+const AHEAD_EVENTS_MAX: usize = 16_384;
+/// A read that receives nothing for this long has failed; the server forgets a reader that asks for nothing as long.
+const READ_STALL: Duration = Duration::from_secs(10);
+
+/// Where a read begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// At the first event that is kept.
+    First,
+    /// At this sequence.
+    Sequence(u64),
+    /// At the last event of each subject, and only these.
+    LastPerSubject,
+}
+
+/// Why a read ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// JetStream did not answer as it should.
+    #[error("cannot read stream {stream}")]
+    JetStream {
+        /// The stream.
+        stream: String,
+        /// What went wrong.
+        source: async_nats::Error,
+    },
+    /// The server went quiet in the middle.
+    #[error("stream {stream} sent nothing for {READ_STALL:?}, {left} events were left")]
+    Stalled {
+        /// The stream.
+        stream: String,
+        /// Events that were still to come.
+        left: u64,
+    },
+}
+
+/// Calls `each` with every event from `begin` up to what the stream holds when the read begins; returns their number.
+/// No filter means every subject. Where others write meanwhile, last events may be theirs in place of earlier ones.
+///
+/// # Errors
+/// When JetStream does not answer, goes quiet or the connection is lost: what was read so far was given to `each`.
+pub async fn read(
+    context: &Context,
+    stream: &str,
+    filters: &[&str],
+    begin: Begin,
+    mut each: impl FnMut(Event),
+) -> Result<u64, RebuildError> {
+    let failed = |source: async_nats::Error| RebuildError::JetStream { stream: stream.to_owned(), source };
+    let source = context.get_stream_no_info(stream).await.map_err(|e| failed(e.into()))?;
+    let consumer = source.create_consumer(reader(filters, begin)).await.map_err(|e| failed(e.into()))?;
+    let total = consumer.cached_info().num_pending;
+    if total == 0 {
+        return Ok(0);
+    }
+    let ahead =
+        consumer.stream().max_messages_per_batch(AHEAD_EVENTS_MAX).max_bytes_per_batch(AHEAD_BYTES_MAX);
+    let messages = ahead.expires(PULL_EXPIRES).heartbeat(PULL_HEARTBEAT).messages().await;
+    let mut messages = messages.map_err(|e| failed(e.into()))?;
+    let (mut left, mut delivery) = (total, 0);
+    while left > 0 {
+        let Ok(Some(message)) = tokio::time::timeout(READ_STALL, messages.next()).await else {
+            return Err(RebuildError::Stalled { stream: stream.to_owned(), left });
+        };
+        let message = message.map_err(|e| failed(e.into()))?;
+        let info = message.info().map_err(failed)?;
+        delivery += 1;
+        if info.consumer_sequence != delivery {
+            return Err(failed(format!("event {} came out of turn", info.stream_sequence).into()));
+        }
+        // `pending` also counts what came after the read began; both ends are safe to stop at.
+        left = (left - 1).min(info.pending);
+        each(Event::new(&message, &info));
+    }
+    Ok(total)
+}
+
+/// A consumer that lives in the server's memory as long as it is read.
+fn reader(filters: &[&str], begin: Begin) -> pull::Config {
+    let filters = if filters.is_empty() { &[subjects::EVERYTHING] } else { filters };
+    pull::Config {
+        filter_subjects: filters.iter().map(ToString::to_string).collect(),
+        deliver_policy: match begin {
+            Begin::First => DeliverPolicy::All,
+            Begin::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
+            Begin::LastPerSubject => DeliverPolicy::LastPerSubject,
+        },
+        ack_policy: AckPolicy::None,
+        inactive_threshold: READ_STALL,
+        memory_storage: true,
+        num_replicas: 1,
+        ..pull::Config::default()
+    }
+}

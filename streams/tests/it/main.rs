@@ -1,0 +1,12 @@
+//! Streams, runner, rebuild and lag against a real nats-server with the configuration that we ship.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test they are the message")]
+
+mod faults;
+mod lag;
+mod probe;
+mod rebuild;
+mod runner;
+mod snapshots;
+mod stack;
+mod topology;
