@@ -1,0 +1,123 @@
+//! What an installation chooses for the processors.
+
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+use watchkeeper_streams::program::LogFormat;
+use watchkeeper_streams::topology::Limits;
+
+/// A processor by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Name {
+    /// Newest view of every host: LATEST bucket and public feed.
+    Latest,
+    /// History in QuestDB.
+    History,
+}
+
+/// Folds the log of samples into views: the newest state of every host, and history in QuestDB.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "watchkeeper-processors",
+    version,
+    after_help = "Examples:
+  watchkeeper-processors --nats-creds data/nats/creds/processors.creds --questdb-password-file data/questdb-admin.password
+  watchkeeper-processors --only latest --nats-creds processors.creds
+  watchkeeper-processors --config processors.toml --check-config
+
+Each flag can be set in the environment (WATCHKEEPER_NATS=…) or in the file (nats = \"…\"); flags win, then the environment.
+Exit codes: 0 stopped as asked, 1 failed, 2 configuration."
+)]
+pub struct Config {
+    /// A TOML file with the names of these flags as keys.
+    #[arg(long, env = "WATCHKEEPER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Checks the configuration, says what is wrong with it, and ends.
+    #[arg(long)]
+    pub check_config: bool,
+    /// Runs only this processor; may be given again. All by default.
+    #[arg(long, env = "WATCHKEEPER_ONLY", value_delimiter = ',', value_enum)]
+    pub only: Vec<Name>,
+    /// NATS servers, joined by commas.
+    #[arg(long, env = "WATCHKEEPER_NATS", default_value = "nats://127.0.0.1:4222")]
+    pub nats: String,
+    /// Credentials of the user `processors`.
+    #[arg(long, env = "WATCHKEEPER_NATS_CREDS")]
+    pub nats_creds: PathBuf,
+    /// QuestDB's HTTP address, host:port.
+    #[arg(long, env = "WATCHKEEPER_QUESTDB_HTTP", default_value = "127.0.0.1:9000")]
+    pub questdb_http: String,
+    /// QuestDB's user that may write.
+    #[arg(long, env = "WATCHKEEPER_QUESTDB_USER", default_value = "admin")]
+    pub questdb_user: String,
+    /// File that holds its password.
+    #[arg(long, env = "WATCHKEEPER_QUESTDB_PASSWORD_FILE")]
+    pub questdb_password_file: Option<PathBuf>,
+    /// Hours that QuestDB keeps raw samples.
+    #[arg(long, env = "WATCHKEEPER_RAW_RETENTION_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=2160))]
+    pub raw_retention_hours: u32,
+    /// Hours that the SAMPLES stream keeps samples.
+    #[arg(long, env = "WATCHKEEPER_STREAM_RETENTION_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=720))]
+    pub stream_retention_hours: u32,
+    /// MiB that the SAMPLES stream holds at most; beyond, the oldest samples go.
+    #[arg(long, env = "WATCHKEEPER_STREAM_MIB", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(64..))]
+    pub stream_mib: u32,
+    /// Servers that hold each stream: 1, 3 or 5.
+    #[arg(long, env = "WATCHKEEPER_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub replicas: u8,
+    /// Form of the log; text on a terminal, else JSON.
+    #[arg(long, env = "WATCHKEEPER_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// What is logged, as in RUST_LOG.
+    #[arg(long, env = "WATCHKEEPER_LOG", default_value = "info")]
+    pub log: String,
+}
+
+impl Config {
+    /// Everything that is wrong and no flag parser sees, in sentences.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if let Err(error) = std::fs::File::open(&self.nats_creds) {
+            mistakes.push(format!("--nats-creds {}: cannot be read: {error}", self.nats_creds.display()));
+        }
+        if self.names().contains(&Name::History) {
+            match &self.questdb_password_file {
+                None => mistakes
+                    .push("--questdb-password-file: history needs the password of QuestDB's user".to_owned()),
+                Some(path) => {
+                    if let Err(error) = std::fs::File::open(path) {
+                        mistakes.push(format!(
+                            "--questdb-password-file {}: cannot be read: {error}",
+                            path.display()
+                        ));
+                    }
+                }
+            }
+        }
+        if self.replicas % 2 == 0 {
+            mistakes.push(format!("--replicas {}: expected 1, 3 or 5", self.replicas));
+        }
+        mistakes
+    }
+
+    /// The processors to run, each once.
+    #[must_use]
+    pub fn names(&self) -> Vec<Name> {
+        let mut names =
+            if self.only.is_empty() { Name::value_variants().to_vec() } else { self.only.clone() };
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What the streams are to keep.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            samples_age: Duration::from_secs(u64::from(self.stream_retention_hours) * 3600),
+            samples_bytes: i64::from(self.stream_mib) << 20,
+            replicas: usize::from(self.replicas),
+        }
+    }
+}

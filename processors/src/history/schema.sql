@@ -1,0 +1,111 @@
+CREATE TABLE IF NOT EXISTS host (
+    ts TIMESTAMP,
+    team SYMBOL,
+    host SYMBOL,
+    boot UUID,
+    seq LONG,
+    received TIMESTAMP,
+    late BOOLEAN,
+    cpu_usage_pct FLOAT,
+    cpu_user_pct FLOAT,
+    cpu_system_pct FLOAT,
+    cpu_iowait_pct FLOAT,
+    cpu_steal_pct FLOAT,
+    cpu_nice_pct FLOAT,
+    cpu_irq_pct FLOAT,
+    cpu_frequency_mhz FLOAT,
+    cpu_context_switches_per_s FLOAT,
+    cpu_interrupts_per_s FLOAT,
+    load_avg_1 FLOAT,
+    load_avg_5 FLOAT,
+    load_avg_15 FLOAT,
+    memory_total_bytes DOUBLE,
+    memory_available_bytes DOUBLE,
+    memory_used_bytes DOUBLE,
+    memory_used_pct FLOAT,
+    memory_cached_bytes DOUBLE,
+    memory_buffers_bytes DOUBLE,
+    memory_shared_bytes DOUBLE,
+    memory_slab_bytes DOUBLE,
+    memory_dirty_bytes DOUBLE,
+    swap_total_bytes DOUBLE,
+    swap_used_bytes DOUBLE,
+    swap_used_pct FLOAT,
+    swap_in_pages_per_s FLOAT,
+    swap_out_pages_per_s FLOAT,
+    processes_total FLOAT,
+    processes_threads FLOAT,
+    processes_running FLOAT,
+    processes_blocked FLOAT,
+    pressure_cpu_pct FLOAT,
+    pressure_memory_pct FLOAT,
+    pressure_io_pct FLOAT,
+    system_uptime_s DOUBLE,
+    system_open_files FLOAT,
+    system_tcp_connections FLOAT
+) TIMESTAMP(ts) PARTITION BY HOUR TTL 24 HOURS WAL DEDUP UPSERT KEYS(ts, team, host, boot, seq);
+CREATE TABLE IF NOT EXISTS cpu_core (
+    ts TIMESTAMP,
+    team SYMBOL,
+    host SYMBOL,
+    core SYMBOL,
+    seq LONG,
+    usage_pct FLOAT
+) TIMESTAMP(ts) PARTITION BY HOUR TTL 24 HOURS WAL DEDUP UPSERT KEYS(ts, team, host, core, seq);
+CREATE TABLE IF NOT EXISTS disk (
+    ts TIMESTAMP,
+    team SYMBOL,
+    host SYMBOL,
+    mount SYMBOL,
+    seq LONG,
+    total_bytes DOUBLE,
+    used_bytes DOUBLE,
+    free_bytes DOUBLE,
+    used_pct FLOAT,
+    inodes_used_pct FLOAT
+) TIMESTAMP(ts) PARTITION BY HOUR TTL 24 HOURS WAL DEDUP UPSERT KEYS(ts, team, host, mount, seq);
+CREATE TABLE IF NOT EXISTS disk_io (
+    ts TIMESTAMP,
+    team SYMBOL,
+    host SYMBOL,
+    device SYMBOL,
+    seq LONG,
+    read_bytes_per_s FLOAT,
+    write_bytes_per_s FLOAT,
+    reads_per_s FLOAT,
+    writes_per_s FLOAT,
+    read_latency_us FLOAT,
+    write_latency_us FLOAT,
+    busy_pct FLOAT
+) TIMESTAMP(ts) PARTITION BY HOUR TTL 24 HOURS WAL DEDUP UPSERT KEYS(ts, team, host, device, seq);
+CREATE TABLE IF NOT EXISTS net (
+    ts TIMESTAMP,
+    team SYMBOL,
+    host SYMBOL,
+    interface SYMBOL,
+    seq LONG,
+    rx_bytes_per_s FLOAT,
+    tx_bytes_per_s FLOAT,
+    rx_packets_per_s FLOAT,
+    tx_packets_per_s FLOAT,
+    rx_errors DOUBLE,
+    tx_errors DOUBLE,
+    rx_drops DOUBLE,
+    tx_drops DOUBLE
+) TIMESTAMP(ts) PARTITION BY HOUR TTL 24 HOURS WAL DEDUP UPSERT KEYS(ts, team, host, interface, seq);
+CREATE TABLE IF NOT EXISTS temp (
+    ts TIMESTAMP,
+    team SYMBOL,
+    host SYMBOL,
+    sensor SYMBOL,
+    seq LONG,
+    celsius FLOAT
+) TIMESTAMP(ts) PARTITION BY HOUR TTL 24 HOURS WAL DEDUP UPSERT KEYS(ts, team, host, sensor, seq);
+CREATE TABLE IF NOT EXISTS custom (
+    ts TIMESTAMP,
+    team SYMBOL,
+    host SYMBOL,
+    name SYMBOL,
+    seq LONG,
+    value DOUBLE
+) TIMESTAMP(ts) PARTITION BY HOUR TTL 24 HOURS WAL DEDUP UPSERT KEYS(ts, team, host, name, seq);

@@ -1,0 +1,130 @@
+//! `watchkeeper-processors`: runs the processors, each on a thread, a runtime and a connection of its own.
+
+use anyhow::Context as _;
+use std::process::ExitCode;
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+use watchkeeper_processors::config::{Config, Name};
+use watchkeeper_processors::history::History;
+use watchkeeper_processors::latest::Latest;
+use watchkeeper_schemas::subjects;
+use watchkeeper_streams::connect::{Connect, connect};
+use watchkeeper_streams::program::{self, EXIT_CONFIG};
+use watchkeeper_streams::runner::{Runner, jetstream};
+use watchkeeper_streams::topology::{Consumer, HISTORY_CONSUMER, LATEST_CONSUMER};
+
+fn main() -> ExitCode {
+    let config: Config = match program::configure(std::env::args_os()) {
+        Ok(config) => config,
+        Err(error) => error.exit(),
+    };
+    let mistakes = config.mistakes();
+    if !mistakes.is_empty() {
+        return say_mistakes(&mistakes);
+    }
+    if config.check_config {
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = program::log(config.log_format, &config.log) {
+        return say_mistakes(&[format!("--log {}: {error}", config.log)]);
+    }
+    match run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "processors ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "told before there is a log")]
+fn say_mistakes(mistakes: &[String]) -> ExitCode {
+    for mistake in mistakes {
+        eprintln!("error: {mistake}");
+    }
+    ExitCode::from(EXIT_CONFIG)
+}
+
+/// Runs every processor until a signal, or until one of them cannot go on: then all stop, so that it is seen.
+fn run(config: &Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (stop, stopped) = watch::channel(false);
+    let (ended, mut any_ended) = tokio::sync::mpsc::channel(1);
+    let mut threads = Vec::new();
+    for name in config.names() {
+        threads.push(spawn(name, config.clone(), stopped.clone(), ended.clone())?);
+    }
+    runtime.block_on(async {
+        let mut signal = program::shutdown_signal()?;
+        tokio::select! {
+            _ = signal.wait_for(|stop| *stop) => {}
+            _ = any_ended.recv() => {}
+        }
+        anyhow::Ok(())
+    })?;
+    stop.send_replace(true);
+    let results: Vec<anyhow::Result<()>> = threads.into_iter().map(join).collect();
+    results.into_iter().collect()
+}
+
+fn join(thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
+    thread.join().map_err(|_| anyhow::anyhow!("a processor panicked"))?
+}
+
+fn spawn(
+    name: Name,
+    config: Config,
+    shutdown: watch::Receiver<bool>,
+    ended: tokio::sync::mpsc::Sender<()>,
+) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    let consumer = match name {
+        Name::Latest => LATEST_CONSUMER,
+        Name::History => HISTORY_CONSUMER,
+    };
+    let thread = std::thread::Builder::new().name(consumer.processor.to_owned()).spawn(move || {
+        let _told_at_the_end = Ended(ended);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(work(name, &config, consumer, shutdown))
+    });
+    thread.with_context(|| format!("cannot start a thread for {}", consumer.processor))
+}
+
+/// Tells the owner that a processor has ended, whether by return or panic.
+struct Ended(tokio::sync::mpsc::Sender<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // A full channel says that the owner knows already.
+        self.0.try_send(()).ok();
+    }
+}
+
+async fn work(
+    name: Name,
+    config: &Config,
+    consumer: Consumer,
+    shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let connected = connect(&Connect {
+        url: config.nats.clone(),
+        creds: config.nats_creds.clone(),
+        name: consumer.processor,
+        inbox: subjects::program_inbox(&"processors".parse()?),
+    })
+    .await?;
+    let context = jetstream(connected.client.clone());
+    let runner = Runner { connected, context, consumer, limits: config.limits(), shutdown };
+    tracing::info!(processor = consumer.processor, "started");
+    match name {
+        Name::Latest => {
+            let mut latest = Latest::new(&runner);
+            runner.run(&mut latest).await?;
+        }
+        Name::History => {
+            let mut history = History::new(config)?;
+            runner.run(&mut history).await?;
+        }
+    }
+    tracing::info!(processor = consumer.processor, "stopped");
+    Ok(())
+}
