@@ -1,0 +1,40 @@
+//! What the gateway offers over HTTP. `table` lists every route; each handler stands with what it asks for.
+
+pub mod docs;
+pub mod health;
+pub mod history;
+pub mod host_schema;
+pub mod hosts;
+pub mod live;
+pub mod metrics;
+pub mod page;
+pub mod system;
+pub mod table;
+
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A list: its items and the next page's number, or null on the last.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct List<T> {
+    /// The items of this page.
+    pub items: Vec<T>,
+    /// The page behind this one, or null.
+    #[schema(required)]
+    pub next_page: Option<usize>,
+}
+
+/// An answer of JSON that is already written.
+pub struct Written(pub Bytes);
+
+impl IntoResponse for Written {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(self.0.into());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}

@@ -1,0 +1,47 @@
+//! Whether this gateway lives and can be used; for supervisors, without a log-in.
+
+use crate::app::App;
+use crate::http::ask::Nothing;
+use crate::system::judge::State;
+use crate::system::{NATS_SERVER, Part};
+use axum::Json;
+use axum::http::StatusCode;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Whether this gateway can be used.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Readiness {
+    /// Whether hosts can be shown: the live view has been read, and NATS is reached.
+    ready: bool,
+    /// The live view and the servers behind. History may be down while the gateway is ready.
+    parts: Vec<Part>,
+}
+
+/// Whether this gateway lives: `ok`.
+#[utoipa::path(
+    get, path = "/healthz", tag = "system", operation_id = "healthz",
+    responses((status = 200, description = "It lives", body = String, content_type = "text/plain"))
+)]
+pub async fn healthz(_: Arc<App>, _: Nothing) -> &'static str {
+    "ok"
+}
+
+/// Whether hosts can be shown.
+#[utoipa::path(
+    get, path = "/readyz", tag = "system", operation_id = "readyz",
+    responses(
+        (status = 200, description = "They can", body = Readiness),
+        (status = 503, description = "Not yet, or not now; each part says why", body = Readiness),
+    )
+)]
+pub async fn readyz(app: Arc<App>, _: Nothing) -> (StatusCode, Json<Readiness>) {
+    let loaded = app.live.fleet().is_loaded();
+    let (state, detail) = if loaded { (State::Ok, "") } else { (State::Down, "has not been read yet") };
+    let mut parts = vec![Part { name: "live view", version: None, state, detail: detail.to_owned() }];
+    parts.extend(app.system.borrow().parts.iter().cloned());
+    let nats = parts.iter().any(|part| part.name == NATS_SERVER && part.state == State::Ok);
+    let ready = loaded && nats;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, parts }))
+}

@@ -1,0 +1,188 @@
+//! Follows the LATEST bucket, through lost connections and new buckets, and judges silence once a second.
+
+use crate::fleet::Entry;
+use crate::fleet::status::BrokerClock;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use async_nats::jetstream::context::Context;
+use async_nats::jetstream::kv::{self, Operation, Store, Watch};
+use futures_util::StreamExt as _;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+use watchkeeper_schemas::quantity::UnixMs;
+use watchkeeper_streams::backoff::Backoff;
+use watchkeeper_streams::event::unix_ms;
+use watchkeeper_streams::topology::LATEST;
+
+/// Entries that are folded under one lock.
+const FOLD_ENTRIES_MAX: usize = 64;
+/// How often silence is judged.
+const TICK: Duration = Duration::from_secs(1);
+/// How often it is made sure that the bucket is still the same one.
+const BUCKET_CHECK: Duration = Duration::from_secs(2);
+/// First and longest wait before the bucket is looked for again.
+const AGAIN_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// The bucket as the gateway follows it.
+pub struct Follow {
+    /// JetStream.
+    pub context: Context,
+    /// Changes when the connection was made anew.
+    pub connects: watch::Receiver<u64>,
+    /// Where entries go.
+    pub live: Arc<Live>,
+    /// Counts what could not be read.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why the bucket has to be looked for again.
+enum Again {
+    Reconnected,
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+/// Our clock.
+#[must_use]
+pub fn now() -> UnixMs {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Follows the bucket for as long as the program lives.
+pub async fn follow(mut follow: Follow) {
+    let mut clock = BrokerClock::default();
+    let mut backoff = Backoff::new(AGAIN_WAIT.0, AGAIN_WAIT.1);
+    let mut told = false;
+    loop {
+        match follow.once(&mut clock, &mut backoff).await {
+            Again::Reconnected => {
+                if *follow.connects.borrow() > 1 {
+                    follow.metrics.reconnects.inc();
+                }
+                continue;
+            }
+            Again::Failed(error) if told => tracing::debug!(%error, "the live view cannot be followed yet"),
+            Again::Failed(error) => {
+                told = true;
+                tracing::warn!(%error, "the live view cannot be followed, trying again");
+            }
+        }
+        follow.wait(&clock, backoff.next_wait()).await;
+    }
+}
+
+impl Follow {
+    /// Reads the bucket from its beginning and follows it until something ends that.
+    async fn once(&mut self, clock: &mut BrokerClock, backoff: &mut Backoff) -> Again {
+        self.connects.mark_unchanged();
+        let mut connects = self.connects.clone();
+        let (store, epoch, watch) = match self.open().await {
+            Ok(opened) => opened,
+            Err(error) => return Again::Failed(error),
+        };
+        self.live.fold(|fleet| fleet.begin(epoch));
+        let mut checked = std::pin::pin!(another_bucket(&store, epoch));
+        let mut entries = watch.entries.ready_chunks(FOLD_ENTRIES_MAX);
+        let mut current = watch.empty;
+        self.loaded(current, backoff);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = connects.changed() => return Again::Reconnected,
+                chunk = entries.next() => match chunk {
+                    Some(chunk) => match self.fold(chunk, clock, current) {
+                        Ok(last) if last && !current => {
+                            current = true;
+                            self.loaded(current, backoff);
+                        }
+                        Ok(_) => {}
+                        Err(error) => return Again::Failed(error.into()),
+                    },
+                    None => return Again::Failed("the watch of the live view ended".into()),
+                },
+                _ = tick.tick() => self.live.fold(|fleet| { fleet.tick(clock.at(now())); }),
+                why = &mut checked => return Again::Failed(why),
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<(Store, u64, Opened), Box<dyn Error + Send + Sync>> {
+        let store = self.context.get_key_value(LATEST).await?;
+        let info = store.status().await?.info;
+        let entries = store.watch_with_history(">").await?;
+        Ok((store, unix_ms(info.created).0, Opened { entries, empty: info.state.messages == 0 }))
+    }
+
+    /// Folds entries; tells whether they reach the bucket's present.
+    fn fold(
+        &self,
+        chunk: Vec<Result<kv::Entry, kv::WatcherError>>,
+        clock: &mut BrokerClock,
+        current: bool,
+    ) -> Result<bool, kv::WatcherError> {
+        let entries = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let present = entries.last().is_some_and(|entry| entry.delta == 0);
+        // Only an entry that has just been stored tells the broker's time.
+        if let Some(newest) = entries.last().filter(|_| current) {
+            clock.observe(unix_ms(newest.created), now());
+        }
+        let broker_now = clock.at(now());
+        self.live.fold(|fleet| {
+            for entry in &entries {
+                let view = match entry.operation {
+                    Operation::Put => Some(&entry.value[..]),
+                    Operation::Delete | Operation::Purge => None,
+                };
+                let told = Entry { key: &entry.key, view, revision: entry.revision };
+                if let Err(error) = fleet.apply(told, broker_now) {
+                    self.metrics.entries_unreadable.inc();
+                    tracing::warn!(
+                        error = &error as &dyn Error,
+                        key = entry.key,
+                        "entry of the live view left out"
+                    );
+                }
+            }
+        });
+        Ok(present)
+    }
+
+    fn loaded(&self, current: bool, backoff: &mut Backoff) {
+        if current {
+            backoff.reset();
+            self.live.fold(crate::fleet::Fleet::loaded);
+        }
+    }
+
+    /// Waits for the next try; silence is judged meanwhile.
+    async fn wait(&mut self, clock: &BrokerClock, wait: Duration) {
+        self.live.fold(|fleet| {
+            fleet.tick(clock.at(now()));
+        });
+        tokio::select! {
+            _ = self.connects.changed() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+struct Opened {
+    entries: Watch,
+    empty: bool,
+}
+
+/// Returns once the bucket is not the one that was created at `epoch`, and says why.
+async fn another_bucket(store: &Store, epoch: u64) -> Box<dyn Error + Send + Sync> {
+    loop {
+        tokio::time::sleep(BUCKET_CHECK).await;
+        match store.status().await {
+            Ok(status) if unix_ms(status.info.created).0 == epoch => {}
+            Ok(_) => return "the bucket of the live view was created anew".into(),
+            Err(error) => return error.into(),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The gateway: what the log says, for browsers and programs over HTTP. It reads buckets, streams and history only.
+//!
+//! Read `app.rs` first (what is shared), then `api/table.rs` (what is offered), `fleet.rs` (what is known of hosts),
+//! `live/cursor.rs` (what one client of the live stream gets), `history.rs` (what is asked of QuestDB).
+
+pub mod api;
+pub mod app;
+pub mod config;
+pub mod fleet;
+pub mod history;
+pub mod http;
+pub mod live;
+pub mod metrics;
+pub mod nats_folder;
+pub mod run;
+pub mod shutdown;
+pub mod system;

@@ -1,0 +1,257 @@
+//! A nats-server and a gateway of one test's own; both end with it.
+
+use async_nats::jetstream::{self, kv};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use watchkeeper_gateway::config::Config;
+use watchkeeper_gateway::run;
+use watchkeeper_nats::{Layout, Program, SetupOptions, setup};
+use watchkeeper_schemas::ids::{BootId, HostId, TeamId};
+use watchkeeper_schemas::quantity::{Pct, UnixMs};
+use watchkeeper_schemas::sample::{Cpu, Sample};
+use watchkeeper_schemas::subjects::{PROCESSORS_INBOX, SampleSubject, latest_key};
+use watchkeeper_schemas::view::{HostHead, HostView, Numbers};
+use watchkeeper_streams::connect::{Connect, connect};
+use watchkeeper_streams::topology::{LATEST, Limits, ensure};
+
+/// Names the nats-server to test with.
+const NATS_SERVER: &str = "WATCHKEEPER_NATS_SERVER";
+/// Lets the server choose one.
+const ANY_PORT: &str = "-1";
+/// Nothing takes longer.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A nats-server and a gateway.
+pub(crate) struct Stand {
+    pub(crate) http: reqwest::Client,
+    base: String,
+    metrics: String,
+    folder: tempfile::TempDir,
+    port: u16,
+    server: Child,
+    bucket: kv::Store,
+    gateway: Option<JoinHandle<anyhow::Result<()>>>,
+    stop: watch::Sender<bool>,
+    sequence: u64,
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        self.server.kill().expect("the server of this test can be ended");
+        self.server.wait().expect("the server of this test has ended");
+    }
+}
+
+impl Stand {
+    /// Both, with an empty fleet, once the gateway is ready.
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let nats = folder.path().join("nats");
+        let team: TeamId = "default".parse().unwrap();
+        let listen = ([127, 0, 0, 1], 4222).into();
+        setup(&SetupOptions { dir: nats.clone(), listen, teams: vec![team] }).unwrap();
+        let server = start_server(&nats, ANY_PORT);
+        let port = port_of(&nats).await;
+        let bucket = open_bucket(&Layout::new(&nats), port).await;
+        let (stop, stopped) = watch::channel(false);
+        let gateway = run::start(&config(&Layout::new(&nats), port), stopped).await.unwrap();
+        let (base, metrics) =
+            (format!("http://{}", gateway.listen), format!("http://{}", gateway.metrics_listen));
+        let mut stand = Self {
+            http: reqwest::Client::new(),
+            base,
+            metrics,
+            folder,
+            port,
+            server,
+            bucket,
+            gateway: Some(tokio::spawn(gateway.wait())),
+            stop,
+            sequence: 0,
+        };
+        stand.ready().await;
+        stand.sequence = 0;
+        stand
+    }
+
+    /// The address of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// What Prometheus reads.
+    pub(crate) async fn scrape(&self) -> String {
+        let answer = self.http.get(format!("{}/metrics", self.metrics)).send().await.unwrap();
+        answer.text().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+        self.http.get(self.url(path)).send().await.unwrap()
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> serde_json::Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    /// Writes the next view of a host, as the processor does; its sequence.
+    pub(crate) async fn put(&mut self, host: &str) -> u64 {
+        self.sequence += 1;
+        let (team, id): (TeamId, HostId) = ("default".parse().unwrap(), host.parse().unwrap());
+        let view = view(&team, &id, self.sequence);
+        self.bucket.put(latest_key(&team, &id), view.into()).await.unwrap();
+        self.sequence
+    }
+
+    pub(crate) async fn remove(&mut self, host: &str) {
+        let (team, id): (TeamId, HostId) = ("default".parse().unwrap(), host.parse().unwrap());
+        self.bucket.purge(latest_key(&team, &id)).await.unwrap();
+    }
+
+    /// The sequence of a host as the list shows it.
+    pub(crate) async fn shown(&self, host: &str) -> Option<u64> {
+        let list = self.json("/api/v1/hosts").await;
+        let items = list["items"].as_array().unwrap();
+        items.iter().find(|item| item["host"] == host)?["sequence"].as_u64()
+    }
+
+    /// Waits until the list shows a host at a sequence.
+    pub(crate) async fn shows(&self, host: &str, sequence: u64) {
+        until(&format!("{host} is shown at {sequence}"), async || {
+            let shown = self.shown(host).await;
+            if shown == Some(sequence) { Ok(()) } else { Err(format!("{shown:?}")) }
+        })
+        .await;
+    }
+
+    /// Waits until the gateway is ready.
+    pub(crate) async fn ready(&self) {
+        until("the gateway is ready", async || {
+            let answer = self.get("/readyz").await;
+            if answer.status() == 200 { Ok(()) } else { Err(answer.text().await.unwrap()) }
+        })
+        .await;
+    }
+
+    /// Kills the server, which forgets the bucket, and starts it with another, as the processors do.
+    pub(crate) async fn restart_server(&mut self) {
+        self.kill_server();
+        let nats = self.folder.path().join("nats");
+        self.server = start_server(&nats, &self.port.to_string());
+        self.bucket = open_bucket(&Layout::new(&nats), self.port).await;
+    }
+
+    pub(crate) fn kill_server(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+
+    /// Tells the gateway to end, and waits until it has.
+    pub(crate) async fn end_gateway(&mut self) {
+        self.stop.send_replace(true);
+        self.gateway.take().unwrap().await.unwrap().unwrap();
+    }
+}
+
+/// Looks at a condition until it holds; at the deadline says what was last seen.
+pub(crate) async fn until(what: &str, mut look: impl AsyncFnMut() -> Result<(), String>) {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let Err(seen) = look().await else { return };
+        assert!(Instant::now() < deadline, "not in time: {what}; last seen: {seen}");
+        sleep(LOOK).await;
+    }
+}
+
+fn config(layout: &Layout, port: u16) -> Config {
+    Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        metrics_listen: ([127, 0, 0, 1], 0).into(),
+        nats: format!("nats://127.0.0.1:{port}"),
+        nats_creds: layout.program_creds(Program::Gateway),
+        questdb_host: "127.0.0.1".to_owned(),
+        // Nobody listens there: history is away in these tests.
+        questdb_port: free_port(),
+        questdb_user: "reader".to_owned(),
+        questdb_password: "none".to_owned(),
+    }
+}
+
+fn view(team: &TeamId, host: &HostId, sequence: u64) -> Vec<u8> {
+    let now = watchkeeper_gateway::fleet::watch::now();
+    let subject = SampleSubject::live(team.clone(), host.clone());
+    let mut sample = Sample::empty(&subject, BootId::default(), sequence, now, 5000);
+    sample.cpu = Some(Cpu { usage_pct: Pct((sequence % 1000) as u16), ..Cpu::default() });
+    let head = HostHead {
+        v: 1,
+        team: team.clone(),
+        host: host.clone(),
+        shard: subject.shard,
+        sequence,
+        boot: BootId::default(),
+        seq: sequence,
+        time: now,
+        received: UnixMs(now.0),
+        interval_ms: 5000,
+        lost_samples: 0,
+        dropped_values: 0,
+        unreadable_samples: 0,
+        inventory: None,
+    };
+    serde_json::to_vec(&HostView { head: &head, numbers: Numbers(&sample) }).unwrap()
+}
+
+fn start_server(nats: &Path, port: &str) -> Child {
+    let Some(binary) = std::env::var_os(NATS_SERVER).map(PathBuf::from) else {
+        panic!("{NATS_SERVER} names no nats-server: run `cargo xtask test`");
+    };
+    let conf = Layout::new(nats).conf();
+    let log = std::fs::File::create(nats.join("server.log")).unwrap();
+    let mut command = Command::new(binary);
+    command.arg("-c").arg(conf).args(["-a", "127.0.0.1", "-p", port, "--ports_file_dir"]).arg(nats);
+    command.stdout(Stdio::null()).stderr(log);
+    command.spawn().expect("nats-server starts")
+}
+
+/// The port that the server chose, once it listens.
+async fn port_of(nats: &Path) -> u16 {
+    let mut port = None;
+    until("the server listens", async || {
+        let files = std::fs::read_dir(nats).unwrap().map(|file| file.unwrap().path());
+        let ports = files.filter(|file| file.extension().is_some_and(|it| it == "ports"));
+        let text: String = ports.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        let digits = text.split("127.0.0.1:").nth(1).and_then(|rest| rest.split('"').next());
+        port = digits.and_then(|digits| digits.parse().ok());
+        if port.is_some() { Ok(()) } else { Err(text) }
+    })
+    .await;
+    port.unwrap()
+}
+
+/// The bucket, made as the processors make it.
+async fn open_bucket(layout: &Layout, port: u16) -> kv::Store {
+    let settings = Connect {
+        url: format!("nats://127.0.0.1:{port}"),
+        creds: layout.program_creds(Program::Processors),
+        name: "test-processors",
+        inbox: PROCESSORS_INBOX.trim_end_matches(".>").to_owned(),
+    };
+    let context = jetstream::new(connect(&settings).await.unwrap().client);
+    until("the topology is ensured", async || {
+        ensure(&context, &Limits::default()).await.map_err(|error| format!("{error:?}"))
+    })
+    .await;
+    context.get_key_value(LATEST).await.unwrap()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

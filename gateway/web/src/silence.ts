@@ -1,0 +1,17 @@
+//! What was last known of a host that fell silent, in words. Pure.
+
+import type { HostSummary } from './api.ts'
+import { percent } from './format.ts'
+import { BUSY, FULL, level } from './thresholds.ts'
+
+/** `; last known: disk / 97 %`, or `; last known: fine` when nothing was near a threshold. */
+export function lastKnown(host: HostSummary): string {
+  const measures = [
+    { word: 'CPU', value: host.cpu_usage_pct, limits: BUSY },
+    { word: 'memory', value: host.memory_used_pct, limits: BUSY },
+    { word: `disk ${host.disk_mount ?? ''}`.trim(), value: host.disk_used_pct, limits: FULL },
+  ]
+  if (measures.every((it) => it.value === null)) return ''
+  const high = measures.filter((it) => level(it.value, it.limits) !== 'calm')
+  return `; last known: ${high.length ? high.map((it) => `${it.word} ${percent(it.value)}`).join(', ') : 'fine'}`
+}
