@@ -1,0 +1,54 @@
+//! The benchmarks, each beside its limit in the same run: what was measured, what is allowed, how far apart they are.
+//!
+//! A limit that does not hold makes the command fail; a goal only shows.
+
+mod codec;
+mod replay;
+mod report;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use report::Row;
+use std::process::ExitCode;
+
+/// Which benchmarks to run.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Only this benchmark; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<Benchmark>,
+}
+
+/// Every benchmark, by the name it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Benchmark {
+    /// Size of a usual host's sample; time to write, read and render it
+    Codec,
+    /// Decode and fold of a replayed stream beside the bare read of the same stream (starts a nats-server)
+    Replay,
+}
+
+impl Benchmark {
+    fn run(self) -> Result<Vec<Row>> {
+        match self {
+            Self::Codec => codec::run(),
+            Self::Replay => replay::run(),
+        }
+    }
+}
+
+/// Runs them one after the other and prints the table.
+///
+/// # Errors
+/// When a benchmark cannot be run at all; a limit that does not hold is told by the exit code.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let wanted = |name: &Benchmark| options.only.is_empty() || options.only.contains(name);
+    let mut rows = Vec::new();
+    for benchmark in Benchmark::value_variants().iter().filter(|name| wanted(name)) {
+        let found = benchmark.run().with_context(|| format!("benchmark {benchmark:?}"))?;
+        found.iter().for_each(report::tell);
+        rows.extend(found);
+    }
+    report::table(&rows);
+    Ok(if rows.iter().all(Row::is_allowed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,136 @@
+//! A running system for one test: real servers in a folder of its own, and the questions that tests ask it.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+use tempfile::TempDir;
+use xtask::stack::{Program, Stack};
+use xtask::tools::Servers;
+use xtask::wait::wait_until;
+
+/// Everything but the agent of this machine.
+pub(crate) const WITHOUT_AGENT: [Program; 4] = [Program::Nats, Program::Questdb, Program::Processors, Program::Gateway];
+
+/// A running system; what it logged as an error fails the test when it ends.
+pub(crate) struct Running {
+    stack: Stack,
+    http: ureq::Agent,
+    folder: TempDir,
+}
+
+/// Starts these programs and waits until they are ready.
+pub(crate) fn start(programs: &[Program]) -> Running {
+    let servers = Servers::ensure().expect("the servers that `cargo xtask test` brings");
+    let folder = TempDir::with_prefix("watchkeeper-test-").unwrap();
+    let stack = Stack::in_dir(folder.path()).programs(programs).start(&servers).expect("a system that starts");
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(15)));
+    Running { stack, http: config.build().into(), folder }
+}
+
+impl Running {
+    /// Status and JSON of a route of the gateway.
+    pub(crate) fn try_get(&self, path: &str) -> Result<(u16, Value), String> {
+        let mut answer = self.http.get(format!("{}{path}", self.http_url())).call().map_err(|e| e.to_string())?;
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().read_to_string().map_err(|e| e.to_string())?;
+        serde_json::from_str(&text).map(|json| (status, json)).map_err(|e| format!("{status} {e}: {text}"))
+    }
+
+    /// The JSON of a route that answers 200.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let (status, json) = self.try_get(path).unwrap();
+        assert_eq!(status, 200, "{path}: {json}");
+        json
+    }
+
+    /// The answer itself, for its headers.
+    pub(crate) fn answer(&self, path: &str) -> ureq::http::Response<ureq::Body> {
+        self.http.get(format!("{}{path}", self.http_url())).call().unwrap()
+    }
+
+    /// Rows of a query, as QuestDB answers them.
+    pub(crate) fn query(&self, sql: &str) -> Result<Vec<Vec<Value>>, String> {
+        let login = format!("admin:{}", self.questdb_admin_password());
+        let login = data_encoding::BASE64.encode(login.as_bytes());
+        let mut answer = self
+            .http
+            .get(format!("{}/exec", self.questdb_http_url()))
+            .query("query", sql)
+            .header("authorization", format!("Basic {login}"))
+            .call()
+            .map_err(|e| e.to_string())?;
+        let json: Value = answer.body_mut().read_json().map_err(|e| e.to_string())?;
+        serde_json::from_value(json["dataset"].clone()).map_err(|_| json.to_string())
+    }
+
+    /// Waits for a condition; panics with the last state.
+    pub(crate) fn wait<T>(&self, what: &str, seconds: u64, look: impl FnMut(&Self) -> Result<Option<T>, String>) -> T {
+        let mut look = look;
+        wait_until(what, Duration::from_secs(seconds), || look(self)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// For each host: rows, different sequence numbers, first and last of them, in the raw table.
+    pub(crate) fn stored(&self) -> Result<BTreeMap<String, Stored>, String> {
+        let rows = self.query("SELECT host, count(), count_distinct(seq), min(seq), max(seq) FROM host")?;
+        let number = |value: &Value| value.as_u64().ok_or_else(|| value.to_string());
+        rows.iter()
+            .map(|row| {
+                let host = row[0].as_str().ok_or("a host without a name")?.to_owned();
+                let stored = Stored {
+                    rows: number(&row[1])?,
+                    distinct: number(&row[2])?,
+                    first: number(&row[3])?,
+                    last: number(&row[4])?,
+                };
+                Ok((host, stored))
+            })
+            .collect()
+    }
+
+    /// Resident memory of a program, in bytes.
+    pub(crate) fn memory_bytes(&self, program: Program) -> u64 {
+        let pid = self.pid(program).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
+    }
+}
+
+/// What the raw table holds of one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) rows: u64,
+    pub(crate) distinct: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Deref for Running {
+    type Target = Stack;
+    fn deref(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The folder stays for whoever looks for the reason.
+            let kept = std::mem::replace(&mut self.folder, TempDir::new().unwrap()).keep();
+            println!("logs of the failed test: {}", kept.join("logs").display());
+            return;
+        }
+        for program in [Program::Processors, Program::Gateway, Program::Agent] {
+            let log = std::fs::read_to_string(self.stack.log(program)).unwrap_or_default();
+            let error = log.lines().find(|line| line.contains("\"ERROR\"") || line.contains(" ERROR "));
+            assert!(error.is_none(), "{} logged an error: {}", program.name(), error.unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Holds nothing: everything is in the tests.
