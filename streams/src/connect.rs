@@ -11,7 +11,7 @@ use tokio::sync::watch;
 /// First wait before a reconnect.
 const RECONNECT_WAIT_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait before a reconnect: a server that is back is found within this.
-const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(4);
+const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 /// A connection that answers no ping for two of these is dead.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for one request; our programs retry on their own.

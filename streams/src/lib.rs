@@ -9,6 +9,7 @@ pub mod lag;
 pub mod parking;
 pub mod processor;
 pub mod program;
+mod reading;
 pub mod rebuild;
 pub mod runner;
 pub mod snapshots;

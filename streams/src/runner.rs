@@ -1,31 +1,24 @@
 //! Runs a processor on its durable consumer: batches, retries, parking, acknowledgement after durability.
 //!
 //! A session lasts as long as a connection. Each begins by setting the consumer back to what was acknowledged, so
-//! that whatever a dead process or a lost connection had received comes again at once and in order. Within a session
-//! every event is checked to be the next one: an acknowledgement covers everything before it.
+//! that whatever a dead process or a lost connection had received comes again at once and in order.
 
 use crate::backoff::Backoff;
 use crate::connect::Connected;
 use crate::event::Event;
 use crate::parking;
 use crate::processor::{Failure, Poisoned, Processor};
-use crate::topology::{self, AHEAD_BYTES_MAX, Consumer, Limits, PULL_EXPIRES, PULL_HEARTBEAT, TopologyError};
+use crate::reading::Reading;
+use crate::topology::{self, Consumer, Limits, TopologyError};
 use async_nats::connection::State;
-use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::{self, Message};
-use futures_util::StreamExt as _;
-use futures_util::stream::ReadyChunks;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Events that are handled together at most.
-pub const BATCH_EVENTS_MAX: usize = 2048;
-/// Events that the server sends ahead of the one being handled.
-const AHEAD_EVENTS_MAX: usize = 4096;
-/// Nothing received for this long while something is pending: the session has stalled.
-const STALL_AFTER: Duration = Duration::from_secs(10);
+/// A batch in hand may take this long to become durable after it is to stop.
+const FINISH_WAIT_MAX: Duration = Duration::from_secs(3);
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Time for JetStream to answer a request or to acknowledge a publish.
@@ -156,11 +149,11 @@ impl Runner {
                 biased;
                 () = stopped(&mut shutdown) => return End::Shutdown,
                 _ = connects.changed() => return End::Broken("the connection was made anew".into()),
-                batch = self.next_batch(&mut reading) => batch,
+                batch = reading.next_batch() => batch,
             };
             let handled = match batch {
                 Ok((batch, last)) => self.handle(processor, &batch, &last, connects).await,
-                Err(end) => Err(end),
+                Err(error) => Err(End::Broken(error)),
             };
             if let Err(end) = handled {
                 return end;
@@ -183,47 +176,7 @@ impl Runner {
         if let Err(Failure::Retry(error)) = processor.resume().await {
             return Err(End::Broken(error));
         }
-        let stream = self.context.get_stream_no_info(self.consumer.stream).await?;
-        stream.reset_consumer(self.consumer.processor, None).await?;
-        let consumer: PullConsumer = stream.get_consumer(self.consumer.processor).await?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(AHEAD_EVENTS_MAX)
-            .max_bytes_per_batch(AHEAD_BYTES_MAX)
-            .expires(PULL_EXPIRES)
-            .heartbeat(PULL_HEARTBEAT)
-            .messages()
-            .await?;
-        Ok(Reading { batches: messages.ready_chunks(BATCH_EVENTS_MAX), delivery: 0, sequence: 0 })
-    }
-
-    /// Waits for events and returns them with the message of the last; an error when the session has stalled or broken.
-    async fn next_batch(&self, reading: &mut Reading) -> Result<(Vec<Event>, Message), End> {
-        loop {
-            match tokio::time::timeout(STALL_AFTER, reading.batches.next()).await {
-                Ok(Some(messages)) => {
-                    let messages = messages.into_iter().collect::<Result<Vec<_>, _>>()?;
-                    let batch = messages
-                        .iter()
-                        .map(|message| reading.next_event(message))
-                        .collect::<Result<_, _>>()?;
-                    let last = messages.into_iter().next_back().ok_or("a batch without events")?;
-                    return Ok((batch, last));
-                }
-                Ok(None) => return Err(End::Broken("the server ended the pull".into())),
-                Err(_) => {
-                    let stream = self.context.get_stream_no_info(self.consumer.stream).await?;
-                    let info = stream.consumer_info(self.consumer.processor).await?;
-                    // Nothing is in hand here, so that what is not acknowledged was lost on the way.
-                    let left = info.num_pending + info.num_ack_pending as u64;
-                    if left > 0 {
-                        return Err(End::Broken(
-                            format!("{left} events are pending and none arrives").into(),
-                        ));
-                    }
-                }
-            }
-        }
+        Ok(Reading::begin(&self.context, self.consumer).await?)
     }
 
     /// Lets the processor handle a batch until it is durable, parks what never can be, acknowledges.
@@ -235,14 +188,20 @@ impl Runner {
         connects: &mut watch::Receiver<u64>,
     ) -> Result<(), End> {
         let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
-        let mut failing = false;
-        while let Err(error) = self.attempt(processor, batch).await {
-            if !std::mem::replace(&mut failing, true) {
-                tracing::warn!(
-                    processor = self.consumer.processor,
-                    error = chain(&*error),
-                    "batch failed, trying again"
-                );
+        let mut told = String::new();
+        let mut shutdown = self.shutdown.clone();
+        loop {
+            let attempted = tokio::select! {
+                biased;
+                attempted = self.attempt(processor, batch) => attempted,
+                // What is not done by then comes again at the next start.
+                () = stopped_for(&mut shutdown, FINISH_WAIT_MAX) => return Err(End::Shutdown),
+            };
+            let Err(error) = attempted else { break };
+            let error = chain(&*error);
+            if error != told {
+                tracing::warn!(processor = self.consumer.processor, error, "batch failed, trying again");
+                told = error;
             }
             match self.pause(backoff.next_wait(), connects).await {
                 Woken::Elapsed => {}
@@ -251,7 +210,7 @@ impl Runner {
                 Woken::Reconnected => return Err(End::Broken("the connection was made anew".into())),
             }
         }
-        if failing {
+        if !told.is_empty() {
             tracing::info!(processor = self.consumer.processor, "batches are handled again");
         }
         last.ack().await.map_err(End::Broken)
@@ -285,32 +244,16 @@ impl Runner {
     }
 }
 
-/// What a session reads, and how far it has come.
-struct Reading {
-    batches: ReadyChunks<pull::Stream>,
-    /// Count of the last event since the consumer was set back.
-    delivery: u64,
-    /// Place of the last event in the stream.
-    sequence: u64,
-}
-
-impl Reading {
-    /// The event of a message; an error where one before it went elsewhere or it came before.
-    fn next_event(&mut self, message: &Message) -> Result<Event, End> {
-        let info = message.info()?;
-        if info.consumer_sequence != self.delivery + 1 || info.stream_sequence <= self.sequence {
-            let (sequence, after) = (info.stream_sequence, self.sequence);
-            return Err(End::Broken(format!("event {sequence} came out of turn, after {after}").into()));
-        }
-        (self.delivery, self.sequence) = (info.consumer_sequence, info.stream_sequence);
-        Ok(Event::new(message, &info))
-    }
-}
-
 /// Returns once it is to stop.
 async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     // An owner that is gone wants it to stop, too.
     drop(shutdown.wait_for(|stop| *stop).await);
+}
+
+/// Returns once it was to stop for this long.
+async fn stopped_for(shutdown: &mut watch::Receiver<bool>, grace: Duration) {
+    stopped(shutdown).await;
+    tokio::time::sleep(grace).await;
 }
 
 fn tell_parked(consumer: &Consumer, poisoned: &[Poisoned]) {

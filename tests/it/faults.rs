@@ -62,20 +62,33 @@ pub(crate) fn all_is_stored_once_and_newest(running: &Running, acknowledged: &BT
     });
     for (host, last) in acknowledged {
         let found = stored[host];
-        assert_eq!((found.rows, found.first), (found.distinct, 1), "{host} has doubled rows or lost its first");
+        assert_eq!(
+            (found.rows, found.first),
+            (found.distinct, 1),
+            "{host} has doubled rows or lost its first"
+        );
         assert_eq!(found.last, found.distinct, "{host} has a hole: {found:?}");
         // The last sample may have been stored though its acknowledgement was lost.
-        assert!(found.last == *last || found.last == last + 1, "{host}: {last} acknowledged, {found:?} stored");
+        assert!(
+            found.last == *last || found.last == last + 1,
+            "{host}: {last} acknowledged, {found:?} stored"
+        );
         running.wait("the view is the newest sample", 20, |running| {
             let (status, view) = running.try_get(&format!("/api/v1/hosts/{host}"))?;
-            if view["seq"] == found.last { Ok(Some(())) } else { Err(format!("{status} seq {}", view["seq"])) }
+            if view["seq"] == found.last {
+                Ok(Some(()))
+            } else {
+                Err(format!("{status} seq {}", view["seq"]))
+            }
         });
     }
     let samples: u64 = acknowledged.keys().map(|host| running.stored().unwrap()[host].rows).sum();
     let hosts = acknowledged.keys().map(|host| format!("'{host}'")).collect::<Vec<_>>().join(",");
     let count = format!("SELECT count() FROM disk WHERE host IN ({hosts})");
-    running.wait("each sample has its three disks", 30, |running| match running.query(&count)?[0][0].as_u64() {
-        Some(disks) if disks == 3 * samples => Ok(Some(())),
-        disks => Err(format!("{disks:?} rows for {samples} samples")),
+    running.wait("each sample has its three disks", 30, |running| {
+        match running.query(&count)?[0][0].as_u64() {
+            Some(disks) if disks == 3 * samples => Ok(Some(())),
+            disks => Err(format!("{disks:?} rows for {samples} samples")),
+        }
     });
 }

@@ -19,7 +19,8 @@ fn the_host_that_is_shown_is_this_machine() {
 }
 
 fn output(command: &str, arguments: &[&str]) -> String {
-    let output = Command::new(command).args(arguments).output().unwrap_or_else(|error| panic!("{command}: {error}"));
+    let output =
+        Command::new(command).args(arguments).output().unwrap_or_else(|error| panic!("{command}: {error}"));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -48,11 +49,13 @@ fn agrees_with_this_machine(view: &Value) {
     assert_eq!(view["cores"].as_array().map(Vec::len), Some(cores as usize));
     let hostname = output("uname", &["-n"]);
     assert_eq!(view["inventory"]["hostname"], hostname.trim());
-    let uptime: f64 = std::fs::read_to_string("/proc/uptime").unwrap().split(' ').next().unwrap().parse().unwrap();
+    let uptime: f64 =
+        std::fs::read_to_string("/proc/uptime").unwrap().split(' ').next().unwrap().parse().unwrap();
     near("uptime", &view["system"]["uptime_s"], uptime, 30.0);
 
     let df = output("df", &["-k", "--output=size,used,avail", "/"]);
-    let df: Vec<f64> = df.lines().nth(1).unwrap().split_whitespace().map(|n| n.parse::<f64>().unwrap() * 1024.0).collect();
+    let df: Vec<f64> =
+        df.lines().nth(1).unwrap().split_whitespace().map(|n| n.parse::<f64>().unwrap() * 1024.0).collect();
     let root = find(view, "disks", "mount", "/");
     near("size of /", &root["total_bytes"], df[0], 0.001 * df[0]);
     near("used on /", &root["used_bytes"], df[1], 0.05 * df[0]);
@@ -67,7 +70,9 @@ fn agrees_with_this_machine(view: &Value) {
 
 fn find<'a>(view: &'a Value, list: &str, label: &str, value: &str) -> &'a Value {
     let rows = view[list].as_array().unwrap();
-    rows.iter().find(|row| row[label] == value).unwrap_or_else(|| panic!("{list} has no {label} {value}: {rows:?}"))
+    rows.iter()
+        .find(|row| row[label] == value)
+        .unwrap_or_else(|| panic!("{list} has no {label} {value}: {rows:?}"))
 }
 
 fn numbers_below(text: &str, heading: &str) -> Vec<f64> {
@@ -77,7 +82,8 @@ fn numbers_below(text: &str, heading: &str) -> Vec<f64> {
 
 fn history_follows(running: &Running, path: &str) {
     running.wait("history of this machine", 30, |running| {
-        let (status, history) = running.try_get(&format!("{path}/history?metric=memory.total_bytes&from=-5m&step=5s"))?;
+        let (status, history) =
+            running.try_get(&format!("{path}/history?metric=memory.total_bytes&from=-5m&step=5s"))?;
         let values = history["series"][0]["avg"].as_array().cloned().unwrap_or_default();
         let newest = values.iter().rev().find_map(Value::as_f64);
         if newest == Some(meminfo("MemTotal")) { Ok(Some(())) } else { Err(format!("{status} {history}")) }
@@ -95,5 +101,9 @@ fn the_agent_comes_back(running: &mut Running, path: &str, before: &Value) {
         let newer = view["boot"] != before["boot"] && view["sequence"].as_u64() > before["sequence"].as_u64();
         if newer && rows(running)? > stored { Ok(Some(())) } else { Err(view["seq"].to_string()) }
     });
-    assert_eq!(running.get(path)["inventory"], before["inventory"], "the inventory of the host was forgotten");
+    assert_eq!(
+        running.get(path)["inventory"],
+        before["inventory"],
+        "the inventory of the host was forgotten"
+    );
 }

@@ -31,7 +31,10 @@ pub(crate) async fn fleet_connection(url: &str, creds: &std::path::Path) -> Conn
         url: url.to_owned(),
         creds: creds.to_owned(),
         name: "test load",
-        inbox: watchkeeper_schemas::subjects::agent_inbox(&"default".parse().unwrap(), &"fleet".parse().unwrap()),
+        inbox: watchkeeper_schemas::subjects::agent_inbox(
+            &"default".parse().unwrap(),
+            &"fleet".parse().unwrap(),
+        ),
     };
     connect(&settings).await.unwrap()
 }
@@ -60,7 +63,8 @@ impl Load {
     pub(crate) fn start(running: &Running, hosts: usize, tick: Duration) -> Self {
         let (stop, stopped) = watch::channel(false);
         let acknowledged = Arc::new(AtomicU64::new(0));
-        let (counter, url, creds) = (Arc::clone(&acknowledged), running.nats_url(), running.creds().fleet.clone());
+        let (counter, url, creds) =
+            (Arc::clone(&acknowledged), running.nats_url(), running.creds().fleet.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
@@ -68,7 +72,8 @@ impl Load {
                 let tasks: Vec<_> = (0..hosts)
                     .map(|index| {
                         let host = format!("load-{index:02}");
-                        let (connected, stopped, counter) = (connected.clone(), stopped.clone(), Arc::clone(&counter));
+                        let (connected, stopped, counter) =
+                            (connected.clone(), stopped.clone(), Arc::clone(&counter));
                         tokio::spawn(publish(connected, host, tick, stopped, counter))
                     })
                     .collect();
@@ -110,7 +115,8 @@ async fn publish(
         let request = connected.client.request(subject, bytes.into());
         let answer = tokio::time::timeout(ACKNOWLEDGEMENT_TIMEOUT, request).await;
         if let Ok(Ok(answer)) = answer
-            && serde_json::from_slice::<serde_json::Value>(&answer.payload).is_ok_and(|ack| ack["seq"].is_u64())
+            && serde_json::from_slice::<serde_json::Value>(&answer.payload)
+                .is_ok_and(|ack| ack["seq"].is_u64())
         {
             seq += 1;
             counter.fetch_add(1, Ordering::Relaxed);

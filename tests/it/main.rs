@@ -1,11 +1,18 @@
 //! Everything that is tested with more than one of our programs, with real servers, broken on purpose.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a failed expectation is the message")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in tests a failed expectation is the message"
+)]
 
 mod faults;
 mod journey;
 mod load;
+mod page;
 mod payloads;
 mod questdb_away;
 mod running;
 mod slow_client;
+mod third_party;
 mod tidy;

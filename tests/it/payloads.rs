@@ -50,14 +50,21 @@ fn what_cannot_be_read_is_parked_with_its_reason_while_others_flow_on() {
     let expected: BTreeSet<_> = broken.iter().map(|(_, reason)| (*reason).to_owned()).collect();
     let parked = running.wait("both processors have parked all of it", 30, |running| {
         let parked = runtime.block_on(parked(running)).map_err(|error| error.to_string())?;
-        if parked.len() == 2 * broken.len() { Ok(Some(parked)) } else { Err(format!("{} are parked", parked.len())) }
+        if parked.len() == 2 * broken.len() {
+            Ok(Some(parked))
+        } else {
+            Err(format!("{} are parked", parked.len()))
+        }
     });
     let told: BTreeSet<_> = parked.iter().map(|parked| parked.reason.clone()).collect();
     assert_eq!(told, expected);
     let hostile = SampleSubject::live("default".parse().unwrap(), "hostile".parse().unwrap()).to_string();
     for parked in &parked {
         assert_eq!(parked.subject, hostile);
-        assert!(!parked.detail.is_empty() && parked.head_hex.len() <= 2 * 4096 && parked.sequence > 0, "{parked:?}");
+        assert!(
+            !parked.detail.is_empty() && parked.head_hex.len() <= 2 * 4096 && parked.sequence > 0,
+            "{parked:?}"
+        );
     }
     assert_eq!(running.get("/api/v1/system")["parked"]["total"], 2 * broken.len());
 
@@ -73,7 +80,8 @@ async fn send(running: &Running, messages: &[(Vec<u8>, &'static str)]) {
         assert!(answer.payload.starts_with(b"{\"stream\""), "{reason}: {:?}", answer.payload);
     }
     let answer = connected.client.request(subject, vec![0; 8193].into()).await;
-    let refused = answer.is_err() || answer.is_ok_and(|answer| answer.payload.windows(7).any(|w| w == b"\"error\""));
+    let refused =
+        answer.is_err() || answer.is_ok_and(|answer| answer.payload.windows(7).any(|w| w == b"\"error\""));
     assert!(refused, "a message beyond the limit was stored");
 }
 
@@ -105,7 +113,9 @@ async fn parked(running: &Running) -> Result<Vec<Parked>, Box<dyn std::error::Er
     let connected = connect(&Connect { url: running.nats_url(), creds, name: "test", inbox }).await?;
     let context = jetstream(connected.client);
     let mut parked = Vec::new();
-    rebuild::read(&context, PARKED, &[], Begin::First, |event| parked.push(serde_json::from_slice(&event.payload)))
-        .await?;
+    rebuild::read(&context, PARKED, &[], Begin::First, |event| {
+        parked.push(serde_json::from_slice(&event.payload))
+    })
+    .await?;
     Ok(parked.into_iter().collect::<Result<_, _>>()?)
 }

@@ -21,7 +21,8 @@ fn without_questdb_live_goes_on_the_lag_is_told_and_nothing_is_lost() {
     let killed = Instant::now();
     running.wait("history says that it is away", 10, |running| {
         let answer = running.answer(history);
-        let wait = answer.headers().get("retry-after").map(|value| value.to_str().unwrap_or_default().to_owned());
+        let wait =
+            answer.headers().get("retry-after").map(|value| value.to_str().unwrap_or_default().to_owned());
         match (answer.status().as_u16(), wait) {
             (503, Some(_)) => Ok(Some(())),
             other => Err(format!("{other:?}")),
@@ -36,7 +37,11 @@ fn without_questdb_live_goes_on_the_lag_is_told_and_nothing_is_lost() {
     running.wait("the minute passes with a live view that is never old", AWAY.as_secs() + 10, |running| {
         let latest = processor(running, "latest")?;
         freshest = freshest.max(latest["lag_s"].as_f64().ok_or(latest.to_string())?);
-        if killed.elapsed() > AWAY { Ok(Some(())) } else { Err(format!("{:?} of {AWAY:?}", killed.elapsed())) }
+        if killed.elapsed() > AWAY {
+            Ok(Some(()))
+        } else {
+            Err(format!("{:?} of {AWAY:?}", killed.elapsed()))
+        }
     });
     assert!(freshest < 5.0, "the live view was {freshest} s behind while QuestDB was away");
     assert_eq!(running.get("/api/v1/hosts/load-00")["status"], "fine");
@@ -52,6 +57,7 @@ fn without_questdb_live_goes_on_the_lag_is_told_and_nothing_is_lost() {
 
 fn processor(running: &Running, name: &str) -> Result<serde_json::Value, String> {
     let (_, system) = running.try_get("/api/v1/system")?;
-    let found = system["processors"].as_array().and_then(|all| all.iter().find(|it| it["name"] == name)).cloned();
+    let found =
+        system["processors"].as_array().and_then(|all| all.iter().find(|it| it["name"] == name)).cloned();
     found.ok_or_else(|| system.to_string())
 }

@@ -10,7 +10,8 @@ use xtask::tools::Servers;
 use xtask::wait::wait_until;
 
 /// Everything but the agent of this machine.
-pub(crate) const WITHOUT_AGENT: [Program; 4] = [Program::Nats, Program::Questdb, Program::Processors, Program::Gateway];
+pub(crate) const WITHOUT_AGENT: [Program; 4] =
+    [Program::Nats, Program::Questdb, Program::Processors, Program::Gateway];
 
 /// A running system; what it logged as an error fails the test when it ends.
 pub(crate) struct Running {
@@ -23,15 +24,19 @@ pub(crate) struct Running {
 pub(crate) fn start(programs: &[Program]) -> Running {
     let servers = Servers::ensure().expect("the servers that `cargo xtask test` brings");
     let folder = TempDir::with_prefix("watchkeeper-test-").unwrap();
-    let stack = Stack::in_dir(folder.path()).programs(programs).start(&servers).expect("a system that starts");
-    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(15)));
+    let stack =
+        Stack::in_dir(folder.path()).programs(programs).start(&servers).expect("a system that starts");
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(15)));
     Running { stack, http: config.build().into(), folder }
 }
 
 impl Running {
     /// Status and JSON of a route of the gateway.
     pub(crate) fn try_get(&self, path: &str) -> Result<(u16, Value), String> {
-        let mut answer = self.http.get(format!("{}{path}", self.http_url())).call().map_err(|e| e.to_string())?;
+        let mut answer =
+            self.http.get(format!("{}{path}", self.http_url())).call().map_err(|e| e.to_string())?;
         let status = answer.status().as_u16();
         let text = answer.body_mut().read_to_string().map_err(|e| e.to_string())?;
         serde_json::from_str(&text).map(|json| (status, json)).map_err(|e| format!("{status} {e}: {text}"))
@@ -65,9 +70,15 @@ impl Running {
     }
 
     /// Waits for a condition; panics with the last state.
-    pub(crate) fn wait<T>(&self, what: &str, seconds: u64, look: impl FnMut(&Self) -> Result<Option<T>, String>) -> T {
+    pub(crate) fn wait<T>(
+        &self,
+        what: &str,
+        seconds: u64,
+        look: impl FnMut(&Self) -> Result<Option<T>, String>,
+    ) -> T {
         let mut look = look;
-        wait_until(what, Duration::from_secs(seconds), || look(self)).unwrap_or_else(|error| panic!("{error}"))
+        wait_until(what, Duration::from_secs(seconds), || look(self))
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// For each host: rows, different sequence numbers, first and last of them, in the raw table.

@@ -15,7 +15,11 @@ fn listen(running: &Running, query: &str) -> TcpStream {
     let address = running.http_url().trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(&address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(stream, "GET /api/v1/live?{query} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET /api/v1/live?{query} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\r\n"
+    )
+    .unwrap();
     stream
 }
 
@@ -31,7 +35,8 @@ fn clients_that_read_nothing_do_not_grow_memory_and_do_not_slow_others() {
     let mut reader = BufReader::new(listen(&running, "detail=summary"));
     let before = running.memory_bytes(Program::Gateway);
 
-    let (started, mut events, mut longest, mut last) = (Instant::now(), 0_u32, Duration::ZERO, Instant::now());
+    let (started, mut events, mut longest, mut last) =
+        (Instant::now(), 0_u32, Duration::ZERO, Instant::now());
     let mut line = String::new();
     while started.elapsed() < Duration::from_secs(15) {
         line.clear();

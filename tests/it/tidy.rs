@@ -19,13 +19,34 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 /// What has no place where decisions are made.
 const IMPURE: [&str; 12] = [
-    "async ", ".await", "tokio", "async_nats", "SystemTime", "Instant", "Timestamp::now", "rand::", "HashMap", "HashSet",
-    "std::fs", "std::net",
+    "async ",
+    ".await",
+    "tokio",
+    "async_nats",
+    "SystemTime",
+    "Instant",
+    "Timestamp::now",
+    "rand::",
+    "HashMap",
+    "HashSet",
+    "std::fs",
+    "std::net",
 ];
 /// How subjects begin; only one file spells them out.
 const SUBJECTS: [&str; 13] = [
-    "\"sample.v1", "\"backfill.v1", "\"tick.v1", "\"journal.v1", "\"alert.v1", "\"notice.v1", "\"parked.v1", "\"public.v1",
-    "\"cmd.v1", "\"void.v1", "\"$JS.", "\"$KV.", "\"_INBOX",
+    "\"sample.v1",
+    "\"backfill.v1",
+    "\"tick.v1",
+    "\"journal.v1",
+    "\"alert.v1",
+    "\"notice.v1",
+    "\"parked.v1",
+    "\"public.v1",
+    "\"cmd.v1",
+    "\"void.v1",
+    "\"$JS.",
+    "\"$KV.",
+    "\"_INBOX",
 ];
 const VAGUE_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "types", "manager", "misc"];
 
@@ -62,7 +83,8 @@ fn shipped(text: &str) -> &str {
 }
 
 fn is_shipped(path: &str) -> bool {
-    let in_a_shipped_crate = ["schemas/src", "streams/src", "processors/src", "gateway/src", "agent/src", "nats/src"];
+    let in_a_shipped_crate =
+        ["schemas/src", "streams/src", "processors/src", "gateway/src", "agent/src", "nats/src"];
     in_a_shipped_crate.iter().any(|folder| path.starts_with(folder))
 }
 
@@ -132,7 +154,8 @@ fn decisions_are_pure() {
 
 #[test]
 fn the_first_line_of_every_file_says_what_it_is_for() {
-    let silent: Vec<_> = sources().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| path).collect();
+    let silent: Vec<_> =
+        sources().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| path).collect();
     none("files without a first line", &silent);
 }
 
@@ -170,7 +193,10 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
         }
         let indent = &line[..line.len() - code.len()];
         let closing = format!("{indent}}}");
-        let Some(length) = lines[index..].iter().position(|below| *below == closing || below.ends_with("{}")) else { continue };
+        let Some(length) = lines[index..].iter().position(|below| *below == closing || below.ends_with("{}"))
+        else {
+            continue;
+        };
         let name = words.next().unwrap_or_default().split(['(', '<']).next().unwrap_or_default();
         found.push((name.to_owned(), index + 1, length + 1));
     }
@@ -183,7 +209,9 @@ fn subjects_are_spelled_out_in_one_file() {
     for (path, text) in sources() {
         if is_shipped(&path) && path != "schemas/src/subjects.rs" {
             for (number, line) in shipped(&text).lines().enumerate() {
-                if !line.trim_start().starts_with("//") && SUBJECTS.iter().any(|subject| line.contains(subject)) {
+                if !line.trim_start().starts_with("//")
+                    && SUBJECTS.iter().any(|subject| line.contains(subject))
+                {
                     offences.push(format!("{path}:{} {}", number + 1, line.trim()));
                 }
             }
@@ -199,7 +227,10 @@ fn nothing_that_ships_unwraps() {
         if is_shipped(&path) {
             for (number, line) in shipped(&text).lines().enumerate() {
                 let code = line.split("//").next().unwrap_or("");
-                if [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!("].iter().any(|it| code.contains(it)) {
+                if [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!("]
+                    .iter()
+                    .any(|it| code.contains(it))
+                {
                     offences.push(format!("{path}:{} {}", number + 1, line.trim()));
                 }
             }

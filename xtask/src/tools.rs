@@ -5,6 +5,7 @@ mod fetch;
 mod java;
 mod nats_server;
 mod node;
+mod python_reader;
 mod questdb;
 mod version;
 
@@ -15,6 +16,7 @@ use anyhow::Result;
 pub use browser::chromium;
 pub use java::Java;
 pub use node::{npm, require_node};
+pub use python_reader::python_reader;
 
 use crate::console;
 
@@ -57,10 +59,12 @@ pub fn run() -> Result<()> {
     let servers = Servers::ensure()?;
     require_node()?;
     let chromium = chromium()?;
+    let (_, reader) = python_reader()?;
     console::line(format!("nats-server   {}", servers.nats_server.display()));
     console::line(format!("java {:<8} {}", servers.java.major, servers.java.program.display()));
     console::line(format!("questdb       {}", servers.questdb_jar.display()));
     console::line(format!("chromium      {}", chromium.display()));
+    console::line(format!("nats-py       {}", reader.display()));
     Ok(())
 }
 

@@ -143,12 +143,6 @@ fn address_in(ports: &str) -> Option<String> {
 
 /// The server to test with; a test without one has failed.
 fn binary() -> PathBuf {
-    let name = format!("nats-server{}", env::consts::EXE_SUFFIX);
     let given = env::var_os("WATCHKEEPER_NATS_SERVER").map(PathBuf::from);
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/nats-server").join(&name);
-    let paths = env::var_os("PATH").unwrap_or_default();
-    let on_path = env::split_paths(&paths).map(|dir| dir.join(&name));
-    given.into_iter().chain([tools]).chain(on_path).find(|path| path.is_file()).expect(
-        "no nats-server found: run `cargo xtask test`, which brings one, or set WATCHKEEPER_NATS_SERVER",
-    )
+    given.expect("WATCHKEEPER_NATS_SERVER names no nats-server: run `cargo xtask test`, which brings one")
 }

@@ -55,10 +55,11 @@ impl Views {
             self.load_snapshots(&snapshots, fleet).await?;
         }
         self.load_views(fleet).await?;
-        let seeded: Option<Snapshot<u64>> = snapshots.load(SEEDED_KEY).await?;
-        if seeded.is_none_or(|seeded| seeded.state != epoch) {
-            let sequence = self.seed(fleet).await?;
-            snapshots.save(SEEDED_KEY, &Snapshot { sequence, state: epoch }).await?;
+        // The bucket's age stands for the input here: each new bucket is younger than the one before.
+        let seeded: Option<Snapshot<()>> = snapshots.load(SEEDED_KEY).await?;
+        if seeded.is_none_or(|seeded| seeded.sequence != epoch) {
+            self.seed(fleet).await?;
+            snapshots.save(SEEDED_KEY, &Snapshot { sequence: epoch, state: () }).await?;
         }
         self.epoch = Some(epoch);
         Ok(())
@@ -90,11 +91,9 @@ impl Views {
         Ok(())
     }
 
-    /// Fills an empty bucket from the newest sample of every host; returns the sequence it reaches to.
-    async fn seed(&self, fleet: &mut Fleet) -> Result<u64, Error> {
-        let mut reached = 0;
+    /// Fills an empty bucket from the newest sample of every host.
+    async fn seed(&self, fleet: &mut Fleet) -> Result<(), Error> {
         rebuild::read(&self.context, SAMPLES, LATEST_CONSUMER.filters, Begin::LastPerSubject, |event| {
-            reached = event.sequence;
             let Ok(subject) = event.subject.parse::<subjects::SampleSubject>() else { return };
             // What cannot be read was parked, or will be when the consumer comes to it.
             if let Ok(sample) = codec::decode(&subject, &event.payload) {
@@ -103,8 +102,7 @@ impl Views {
             }
         })
         .await?;
-        self.write_changed(fleet).await?;
-        Ok(reached)
+        self.write_changed(fleet).await
     }
 
     /// Writes every changed view to LATEST, then tells it on the public feed.

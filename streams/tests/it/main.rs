@@ -1,6 +1,6 @@
 //! Streams, runner, rebuild and lag against a real nats-server with the configuration that we ship.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test they are the message")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test they are the message")]
 
 mod faults;
 mod lag;

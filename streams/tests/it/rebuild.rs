@@ -3,10 +3,10 @@
 use crate::stack::{Server, number};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use watchkeeper_nats::Program;
 use watchkeeper_schemas::codec;
 use watchkeeper_schemas::subjects::{BACKFILL_SAMPLES, LIVE_SAMPLES, SampleSubject};
-use watchkeeper_schemas::usual_host::usual_host;
-use watchkeeper_streams::connect::Connected;
+use watchkeeper_streams::event::Event;
 use watchkeeper_streams::rebuild::{Begin, RebuildError, read};
 use watchkeeper_streams::runner::jetstream;
 use watchkeeper_streams::topology::{JOURNAL, SAMPLES};
@@ -62,7 +62,7 @@ async fn a_read_ends_although_publishing_goes_on() {
     });
     for begin in [Begin::First, Begin::LastPerSubject] {
         let mut last = 0;
-        let keep = |event: watchkeeper_streams::event::Event| last = event.sequence;
+        let keep = |event: Event| last = event.sequence;
         let count = tokio::time::timeout(Duration::from_secs(10), read(&context, SAMPLES, &[], begin, keep));
         let count = count.await.expect("the read does not end").unwrap();
         assert!(
@@ -80,71 +80,16 @@ async fn a_large_stream_is_read_and_decoded_without_overrunning_the_connection()
     let server = Server::start_with_lazy_disk();
     server.ready().await;
     server.fleet().await.publish_samples(events).await;
-    let connected: Connected = server.connect(watchkeeper_nats::Program::Processors).await;
-    let context = jetstream(connected.client.clone());
-    let (mut next, begun) = (1, Instant::now());
-    let keep = |event: watchkeeper_streams::event::Event| {
-        assert_eq!(event.sequence, next);
-        next += 1;
-    };
-    assert_eq!(read(&context, SAMPLES, &[], Begin::First, keep).await.unwrap(), events);
-    let (raw, begun_decoding, mut decoded) = (begun.elapsed(), Instant::now(), 0);
-    let decode = |event: watchkeeper_streams::event::Event| {
+    let connected = server.connect(Program::Processors).await;
+    let mut last = 0;
+    let decode = |event: Event| {
+        assert_eq!(event.sequence, last + 1);
+        last = event.sequence;
         let subject: SampleSubject = event.subject.parse().unwrap();
-        decoded += codec::decode(&subject, &event.payload).unwrap().seq.min(1);
+        codec::decode(&subject, &event.payload).unwrap();
     };
-    assert_eq!(read(&context, SAMPLES, &[], Begin::First, decode).await.unwrap(), events);
-    let both = begun_decoding.elapsed();
-    assert_eq!(decoded, events);
-    assert_eq!(connected.events.disconnects() + connected.events.slow_consumers(), 0, "overrun");
-    let rate = |time: Duration| events as f64 / time.as_secs_f64();
-    let bytes = {
-        let mut frame = Vec::new();
-        codec::encode(&usual_host("web-1").unwrap(), &mut frame).unwrap();
-        frame.len()
-    };
-    println!("{bytes} B each: read {:.0}/s, read and decoded {:.0}/s", rate(raw), rate(both));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn experiment() {
-    use futures_util::StreamExt as _;
-    let events = 400_000u64;
-    let server = Server::start_with_lazy_disk();
-    server.ready().await;
-    server.fleet().await.publish_samples(events).await;
-    let connected: Connected = server.connect(watchkeeper_nats::Program::Processors).await;
     let context = jetstream(connected.client.clone());
-    for _ in 0..3 {
-        let begun = Instant::now();
-        let config = async_nats::jetstream::consumer::push::OrderedConfig { deliver_subject: connected.client.new_inbox(), ..Default::default() };
-        let stream = context.get_stream_no_info(SAMPLES).await.unwrap();
-        let consumer = stream.create_consumer(config).await.unwrap();
-        let mut messages = consumer.messages().await.unwrap();
-        for _ in 0..events { messages.next().await.unwrap().unwrap(); }
-        let push = begun.elapsed();
-        let begun = Instant::now();
-        read(&context, SAMPLES, &[], Begin::First, drop).await.unwrap();
-        let raw = begun.elapsed();
-        let begun = Instant::now();
-        let config = async_nats::jetstream::consumer::pull::Config { ack_policy: async_nats::jetstream::consumer::AckPolicy::None, ..Default::default() };
-        let consumer = stream.create_consumer(config).await.unwrap();
-        let name = consumer.cached_info().name.clone();
-        let inbox = connected.client.new_inbox();
-        let mut sub = connected.client.subscribe(inbox.clone()).await.unwrap();
-        let ask = || connected.client.publish_with_reply(format!("$JS.API.CONSUMER.MSG.NEXT.SAMPLES.{name}"), inbox.clone(), r#"{"batch":2000,"expires":30000000000}"#.into());
-        ask().await.unwrap();
-        let mut got = 0; let mut asked = 2000u64;
-        while got < events { let m = sub.next().await.unwrap(); if m.status.is_some() { continue } got += 1; if asked - got <= 1000 { asked += 2000; ask().await.unwrap(); } }
-        let bare = begun.elapsed();
-        let (begun, mut decoded) = (Instant::now(), 0);
-        let decode = |event: watchkeeper_streams::event::Event| {
-            let subject: SampleSubject = event.subject.parse().unwrap();
-            decoded += codec::decode(&subject, &event.payload).unwrap().seq.min(1);
-        };
-        assert_eq!(read(&context, SAMPLES, &[], Begin::First, decode).await.unwrap(), events);
-        let both = begun.elapsed();
-        let rate = |time: Duration| events as f64 / time.as_secs_f64();
-        println!("XX push {:.0} bare pull {:.0} read {:.0} decoded {:.0} disc {}", rate(push), rate(bare), rate(raw), rate(both), connected.events.disconnects());
-    }
+    assert_eq!(read(&context, SAMPLES, &[], Begin::First, decode).await.unwrap(), events);
+    assert_eq!(last, events);
+    assert_eq!((connected.events.disconnects(), connected.events.slow_consumers()), (0, 0), "overrun");
 }

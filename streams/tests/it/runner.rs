@@ -2,6 +2,7 @@
 
 use crate::probe::Running;
 use crate::stack::{Server, until};
+use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
 use std::time::{Duration, Instant};
 use watchkeeper_schemas::parked::{PARKED_BYTES_MAX, Parked};
@@ -13,6 +14,15 @@ use watchkeeper_streams::topology::{ACK_PENDING_EVENTS_MAX, LATEST_CONSUMER, PAR
 /// Within this a processor that was started again has its events.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
 
+/// Waits until the server has the acknowledgement of everything up to `sequence`, and of no more.
+async fn until_done(context: &Context, sequence: u64) {
+    until("acknowledged", || async {
+        let lag = lag(context, &LATEST_CONSUMER).await.unwrap();
+        if lag.done_sequence == sequence { Ok(()) } else { Err(format!("{lag:?}, handled up to {sequence}")) }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn every_event_comes_once_and_in_order() {
     let server = Server::start();
@@ -22,7 +32,7 @@ async fn every_event_comes_once_and_in_order() {
     running.until("all handled", |told| told.handled.len() >= 500).await;
     assert_eq!(running.told().handled, (0..500).map(|number| (number + 1, number)).collect::<Vec<_>>());
     running.stop().await;
-    assert_eq!(lag(&context, &LATEST_CONSUMER).await.unwrap().done_sequence, 500);
+    until_done(&context, 500).await;
 }
 
 #[tokio::test]
@@ -99,7 +109,7 @@ async fn what_can_never_be_handled_is_parked_once_and_the_rest_is_acknowledged()
     .await;
     again.until("all handled again", |told| told.handled.len() >= 10).await;
     again.stop().await;
-    assert_eq!(lag(&context, &LATEST_CONSUMER).await.unwrap().done_sequence, 10);
+    until_done(&context, 10).await;
     let mut parked = Vec::new();
     let keep = |event: watchkeeper_streams::event::Event| {
         parked.push(serde_json::from_slice::<Parked>(&event.payload).unwrap());
@@ -124,7 +134,7 @@ async fn a_flood_of_poison_is_parked_whole() {
     .await;
     running.until("all handled", |told| told.numbers().len() == 6000).await;
     running.stop().await;
-    assert_eq!(lag(&context, &LATEST_CONSUMER).await.unwrap().done_sequence, 6000);
+    until_done(&context, 6000).await;
     assert_eq!(context.get_stream(PARKED).await.unwrap().cached_info().state.messages, 6000);
 }
 
@@ -141,11 +151,7 @@ async fn shutdown_finishes_and_acknowledges_the_batch_in_hand() {
     running.until("the batch finished", |told| !told.handled.is_empty()).await;
     let last = running.told().handled.last().unwrap().0;
     running.stop().await;
-    until("acknowledged", || async {
-        let lag = lag(&context, &LATEST_CONSUMER).await.unwrap();
-        if lag.done_sequence == last { Ok(()) } else { Err(format!("{lag:?}, handled up to {last}")) }
-    })
-    .await;
+    until_done(&context, last).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use watchkeeper_nats::{Layout, Program, SetupOptions, issue_fleet, setup};
@@ -41,7 +41,7 @@ impl Server {
     pub(crate) fn start_with_lazy_disk() -> Self {
         Self::start_with(|conf| {
             assert!(conf.contains("sync_interval: always"));
-            conf.replace("sync_interval: always", "sync_interval: 1m").replace("max_buffered_msgs: 500", "").replace("max_pending: 4MB", if std::env::var_os("WK_PENDING").is_some() { "max_pending: 64MB" } else { "max_pending: 4MB" })
+            conf.replace("sync_interval: always", "sync_interval: 1m").replace("max_buffered_msgs: 500", "")
         })
     }
 
@@ -91,14 +91,13 @@ impl Server {
     pub(crate) async fn fleet(&self) -> Fleet {
         let creds = issue_fleet(&self.layout, &team()).unwrap().creds;
         let url = format!("nats://{}", self.address);
-        let inbox = "_INBOX.default.fleet".to_owned();
+        let inbox = subjects::agent_inbox(&team(), &"fleet".parse().unwrap());
         Fleet { connected: connect(&Connect { url, creds, name: "fleet", inbox }).await.unwrap() }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if std::env::var_os("WK_LOG").is_some() { println!("{}", fs::read_to_string(self.layout.dir.join("server.log")).unwrap()); }
         // Killed already, perhaps.
         drop(self.child.kill());
         drop(self.child.wait());
@@ -221,15 +220,5 @@ fn address_in(ports: &str) -> Option<String> {
 /// The server to test with; a test without one has failed.
 fn binary() -> PathBuf {
     let given = std::env::var_os("WATCHKEEPER_NATS_SERVER").map(PathBuf::from);
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools");
-    let fetched = fs::read_dir(tools).into_iter().flatten().flatten().map(|entry| entry.path());
-    let fetched = fetched.filter(|path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nats-server"))
-    });
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&paths).map(|dir| dir.join("nats-server"));
-    let all = given.into_iter().chain(fetched.map(|path| path.join("bin/nats-server"))).chain(on_path);
-    all.into_iter().find(|path| path.is_file()).expect(
-        "no nats-server found: run `cargo xtask test`, which brings one, or set WATCHKEEPER_NATS_SERVER",
-    )
+    given.expect("WATCHKEEPER_NATS_SERVER names no nats-server: run `cargo xtask test`, which brings one")
 }

@@ -1,0 +1,110 @@
+//! What third parties are promised: the documented Python program, with a reader's credential, hears and cannot speak.
+
+use crate::load::Load;
+use crate::running::{Running, WITHOUT_AGENT, start};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Tries to publish on every kind of subject; prints what the server says to each and how many replies came.
+const SPEAKER: &str = r#"
+import asyncio, sys, nats
+
+async def main(creds, url):
+    refusals = []
+    async def on_error(error):
+        refusals.append(str(error))
+    client = await nats.connect(url, user_credentials=creds, error_cb=on_error)
+    subjects = ["sample.v1.default.31.web-1", "public.v1.default.host.web-1", "tick.v1", "journal.v1.default.host.web-1",
+                "alert.v1.default.31.web-1.rule", "$JS.API.STREAM.LIST", "$KV.LATEST.default.web-1", "_INBOX.default.web-1"]
+    for subject in subjects:
+        await client.publish(subject, b"{}", reply="public.v1.default.host.reply")
+    await client.flush()
+    deadline = asyncio.get_running_loop().time() + 5
+    while len(refusals) < len(subjects) and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.01)
+    refused = [s for s in subjects if any(s.lower() in r.lower() for r in refusals)]
+    print(len(refused), "of", len(subjects), "refused", flush=True)
+    await client.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"#;
+
+#[test]
+fn the_documented_program_hears_the_feed_and_can_publish_nothing() {
+    let running = start(&WITHOUT_AGENT);
+    let documented = example_of_the_docs();
+    let folder = tempfile::tempdir().unwrap();
+    let program = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let mut feed = Feed::start(&running, &program("feed.py", &documented));
+    let load = Load::start(&running, 5, Duration::from_millis(500));
+    for host in ["load-00", "load-04"] {
+        feed.wait_for(&format!("{host} cpu "));
+    }
+
+    let messages = |running: &Running| running.get("/api/v1/system")["streams"].clone();
+    load.stop();
+    let settled = running.wait("the streams to rest", 20, |running| {
+        let system = running.get("/api/v1/system");
+        let rests = system["processors"].as_array().unwrap().iter().all(|it| it["lag_events"] == 0);
+        if rests { Ok(Some(messages(running))) } else { Err(system.to_string()) }
+    });
+    let said = python(&running, &program("speaker.py", SPEAKER)).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(text.contains("8 of 8 refused"), "{text}{}", String::from_utf8_lossy(&said.stderr));
+    assert_eq!(messages(&running), settled, "a reader changed a stream");
+}
+
+/// The program as it stands in docs/third-party.md.
+fn example_of_the_docs() -> String {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/third-party.md");
+    let text = std::fs::read_to_string(docs).unwrap();
+    let example = text.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(example.lines().count() <= 40, "the example is not short any more");
+    example.to_owned()
+}
+
+fn python(running: &Running, program: &Path) -> Command {
+    let (interpreter, packages) =
+        xtask::tools::python_reader().expect("nats-py, as `cargo xtask test` brings it");
+    let mut command = Command::new(interpreter);
+    command.env("PYTHONPATH", packages).arg(program).arg(&running.creds().reader).arg(running.nats_url());
+    command
+}
+
+/// The running program and the lines that it prints.
+struct Feed {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Feed {
+    fn start(running: &Running, program: &Path) -> Self {
+        let mut child = python(running, program).stdout(Stdio::piped()).spawn().unwrap();
+        let (told, lines) = mpsc::channel();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+        Self { child, lines }
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|line: &String| line.contains(text)) {
+            let next = self.lines.recv_timeout(Duration::from_secs(20));
+            seen.push(next.unwrap_or_else(|error| panic!("waited for {text:?}: {error}; heard {seen:?}")));
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

@@ -1,0 +1,81 @@
+//! A real browser at the running system, which sees what a person would not: errors, broken rules, calls elsewhere.
+
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { after, before } from 'node:test'
+import { chromium } from '../../gateway/web/node_modules/playwright-core/index.mjs'
+
+/** What `tests/it/page.rs` tells: the page, the host of this machine, and where the programs are started and killed. */
+const { PAGE_URL, PAGE_HOST, PAGE_PROGRAMS, WATCHKEEPER_CHROMIUM } = process.env
+assert.ok(PAGE_URL && PAGE_HOST && PAGE_PROGRAMS && WATCHKEEPER_CHROMIUM, 'started by `cargo test --test it page`')
+export const THIS_MACHINE = PAGE_HOST
+
+/** A test that waits longer has failed; what it waited for is told. */
+const PATIENCE_MS = 20_000
+const LOOK_EVERY_MS = 50
+/** What a browser says of its own accord when a server is away. */
+const AWAY = /^Failed to load resource/
+
+let browser
+before(async () => {
+  browser = await chromium.launch({ executablePath: WATCHKEEPER_CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] })
+})
+after(() => browser?.close())
+
+/** Opens a page for one test and closes it; fails if something went wrong that nobody sees. */
+export async function visit(path, look, { outage = false, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, baseURL: PAGE_URL, ...options })
+  const page = await context.newPage()
+  page.setDefaultTimeout(PATIENCE_MS)
+  const wrong = []
+  page.on('pageerror', (error) => wrong.push(`error: ${error.message}`))
+  page.on('console', (it) => {
+    const said = ['error', 'warning'].includes(it.type()) && !(outage && AWAY.test(it.text()))
+    if (said) wrong.push(`console ${it.type()}: ${it.text()}`)
+  })
+  page.on('request', (it) => new URL(it.url()).origin === PAGE_URL || wrong.push(`left the origin: ${it.url()}`))
+  page.on('dialog', (it) => (wrong.push(`dialog: ${it.message()}`), it.dismiss()))
+  await page.addInitScript(() => {
+    addEventListener('securitypolicyviolation', (it) => console.error(`policy: ${it.violatedDirective} ${it.blockedURI}`))
+  })
+  try {
+    await page.goto(path)
+    await look(page)
+  } finally {
+    await context.close()
+  }
+  assert.deepEqual(wrong, [])
+}
+
+/** Looks until the condition holds; tells what was seen last. */
+export async function until(what, see, holds = Boolean) {
+  const deadline = Date.now() + PATIENCE_MS
+  for (;;) {
+    const seen = await see()
+    if (holds(seen)) return seen
+    assert.ok(Date.now() < deadline, `waited for ${what}; saw ${JSON.stringify(seen)}`)
+    await new Promise((done) => setTimeout(done, LOOK_EVERY_MS))
+  }
+}
+
+/** Waits for the text of an element to become another. */
+export async function changes(what, element) {
+  const first = await element.innerText()
+  await until(`${what} to change`, () => element.innerText(), (now) => now !== first && now.trim() !== '–')
+}
+
+export const row = (page, host) => page.locator(`[data-testid=host-row][data-host="${host}"]`)
+export const freshness = (page) => page.getByTestId('freshness')
+export const phase = (page, wanted) => until(`the page to be ${wanted}`, () => freshness(page).getAttribute('data-phase'), (it) => it === wanted)
+
+/** `kill gateway`, `start questdb`, …: returns when it is done. */
+export function programs(order) {
+  const [hostname, port] = PAGE_PROGRAMS.split(':')
+  return new Promise((done, failed) => {
+    let answer = ''
+    connect(Number(port), hostname, function () { this.write(`${order}\n`) })
+      .on('data', (bytes) => (answer += bytes))
+      .on('end', () => (answer.trim() === 'done' ? done() : failed(new Error(`${order}: ${answer}`))))
+      .on('error', failed)
+  })
+}
