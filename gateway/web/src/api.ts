@@ -29,23 +29,26 @@ export interface HostSummary {
 
 export type Value = number | null | undefined
 
+/** Read once, and again when it changed; empty words are unknown. */
 export interface Inventory {
-  hostname?: string | null
-  os?: string | null
-  kernel?: string | null
-  arch?: string | null
-  cpu_model?: string | null
-  cores?: number | null
-  memory_bytes?: number | null
-  virtualization?: string | null
-  agent_version?: string | null
-  boot_time?: string | null
+  hostname: string
+  os: string
+  kernel: string
+  arch: string
+  cpu_model: string
+  cores: number
+  memory_bytes: number
+  virtualization: string
+  agent_version: string
+  boot_time: string
+  disks: { mount: string; device: string; fs: string }[]
 }
 
 export interface Disk {
   mount: string
-  device?: string | null
-  fs?: string | null
+  /** Device and kind stand in the inventory; the page joins them. */
+  device?: string
+  fs?: string
   total_bytes?: Value
   used_bytes?: Value
   free_bytes?: Value
@@ -59,6 +62,8 @@ export interface DiskIo {
   write_bytes_per_s?: Value
   reads_per_s?: Value
   writes_per_s?: Value
+  read_latency_us?: Value
+  write_latency_us?: Value
   busy_pct?: Value
 }
 
@@ -80,15 +85,19 @@ export interface HostView {
   v: number
   team: string
   host: string
-  shard: number | string
+  shard: string
+  /** Of the stream, for the whole fleet; `seq` counts the samples of one boot. */
   sequence: number
+  boot: string
+  seq: number
   time: string
   received: string
   interval_ms: number
   status: Status
-  inventory?: Inventory | null
-  dropped_values?: number
-  lost_samples?: number
+  inventory: Inventory | null
+  dropped_values: number
+  lost_samples: number
+  unreadable_samples: number
   cpu?: Scalars | null
   load?: Scalars | null
   memory?: Scalars | null
@@ -96,12 +105,12 @@ export interface HostView {
   processes?: Scalars | null
   pressure?: Scalars | null
   system?: Scalars | null
-  cores?: { core: string; usage_pct?: Value }[]
-  disks?: Disk[]
-  disk_io?: DiskIo[]
-  networks?: Network[]
-  temperatures?: { sensor: string; celsius?: Value }[]
-  custom?: { name: string; value: Value }[]
+  cores: { core: string; usage_pct?: Value }[]
+  disks: Disk[]
+  disk_io: DiskIo[]
+  networks: Network[]
+  temperatures: { sensor: string; celsius?: Value }[]
+  custom: { name: string; value: Value }[]
 }
 
 export type Labels = Record<string, string>
@@ -142,9 +151,9 @@ export interface Metric {
   unit: string
   kind: string
   description: string
-  labels?: string[]
-  min?: number | null
-  max?: number | null
+  labels: string[]
+  min: number
+  max: number
 }
 
 export type PartState = 'ok' | 'behind' | 'down'
@@ -157,10 +166,10 @@ export interface Lag {
 export interface System {
   version: string
   started: string
-  parts: { name: string; version?: string | null; state: string; detail?: string | null }[]
-  processors: { name: string; state: string; lag_events: number; lag_s: number }[]
+  parts: { name: string; version: string | null; state: PartState; detail: string }[]
+  processors: Lag['processors']
   streams: { name: string; messages: number; bytes: number }[]
-  parked: { total: number; by_reason?: Record<string, number> }
+  parked: { total: number }
 }
 
 /** An answer that is not the wanted one: what the gateway said, and when to try again. */

@@ -96,7 +96,7 @@ export function quantity(value: Maybe, unit: string): string {
     case 'microseconds':
       return known(value) ? `${count(value)} µs` : UNKNOWN
     default:
-      return digits(value)
+      return Number.isInteger(value) ? count(value) : digits(value)
   }
 }
 

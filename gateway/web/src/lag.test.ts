@@ -25,6 +25,6 @@ test('lag in words', () => {
 
 test('what was last known of a silent host', () => {
   assert.equal(lastKnown(hostSummary('a')), '; last known: fine')
-  assert.equal(lastKnown(hostSummary('a', { disk_used_pct: 96.4 })), '; last known: disk / 96 %')
+  assert.equal(lastKnown(hostSummary('a', { disk_used_pct: 96.4, disk_mount: '/עברית' })), '; last known: disk \u2068/עברית\u2069 96 %')
   assert.equal(lastKnown(hostSummary('a', { cpu_usage_pct: null, memory_used_pct: null, disk_used_pct: null })), '')
 })

@@ -50,7 +50,7 @@ function scalar(id: string, title: string, metric: string, rest: Partial<Chart>)
 }
 
 function disks(view: HostView): Chart[] {
-  return (view.disks ?? []).map((disk) => ({
+  return view.disks.map((disk) => ({
     id: `disk ${disk.mount}`,
     title: `Disk ${disk.mount}`,
     unit: 'percent',
@@ -62,7 +62,7 @@ function disks(view: HostView): Chart[] {
 }
 
 function diskIo(view: HostView): Chart[] {
-  return (view.disk_io ?? []).map(({ device }) => ({
+  return view.disk_io.map(({ device }) => ({
     id: `disk_io ${device}`,
     title: `I/O ${device}`,
     unit: 'bytes_per_second',
@@ -73,11 +73,8 @@ function diskIo(view: HostView): Chart[] {
   }))
 }
 
-/** The loop-back interface says little: it stands last. */
 function networks(view: HostView): Chart[] {
-  const names = (view.networks ?? []).map((it) => it.interface)
-  const sorted = [...names.filter((it) => it !== 'lo'), ...names.filter((it) => it === 'lo')]
-  return sorted.map((name) => ({
+  return view.networks.map(({ interface: name }) => ({
     id: `net ${name}`,
     title: `Network ${name}`,
     unit: 'bytes_per_second',
@@ -89,7 +86,7 @@ function networks(view: HostView): Chart[] {
 }
 
 function temperatures(view: HostView): Chart[] {
-  const sensors = (view.temperatures ?? []).map((it) => it.sensor)
+  const sensors = view.temperatures.map((it) => it.sensor)
   const charts: Chart[] = []
   for (let from = 0; from < sensors.length; from += LINES_MAX) {
     charts.push({
@@ -106,10 +103,10 @@ function temperatures(view: HostView): Chart[] {
   return charts
 }
 
-/** The first of each kind come first, the rest after them: `rest` may stay folded. */
+/** Of an arranged view: the first of each kind come first, the rest after them; `rest` may stay folded. */
 export function chartsOf(view: HostView): { first: Chart[]; rest: Chart[] } {
   const memory = view.memory?.total_bytes
-  const cores = view.inventory?.cores ?? view.cores?.length
+  const cores = view.inventory?.cores ?? view.cores.length
   const swap = (view.swap?.total_bytes ?? 0) > 0
   const [disk, io, net, temp] = [disks(view), diskIo(view), networks(view), temperatures(view)]
   const first = [

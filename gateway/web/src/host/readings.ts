@@ -27,7 +27,7 @@ export function readings(view: HostView, metric: string): Reading[] {
     if (typeof section !== 'object' || section === null) return []
     return [{ labels: {}, value: number((section as Record<string, unknown>)[field]) }]
   }
-  const rows = (view[place.list] ?? []) as unknown as Record<string, unknown>[]
+  const rows = view[place.list] as unknown as Record<string, unknown>[]
   return rows.map((row) => ({ labels: { [place.label]: String(row[place.label]) }, value: number(row[field]) }))
 }
 

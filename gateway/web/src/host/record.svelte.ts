@@ -1,6 +1,6 @@
 //! The series of one host over one window: history's answer, with live values added as they come.
 
-import { history, type HostView, Refusal } from '../api.ts'
+import { history, type HostView, type Labels, Refusal } from '../api.ts'
 import { clock } from '../clock.svelte.ts'
 import { add, emptyGrid, type Grid, gridOf, trim } from '../grid.ts'
 import { readings, seriesKey } from './readings.ts'
@@ -78,6 +78,11 @@ export class HostRecord {
   append(view: HostView): void {
     this.#add(view, [...this.#metrics])
     this.version += 1
+  }
+
+  /** All points of a series together: tells what moves from what does not. */
+  sum(metric: string, labels: Labels): number {
+    return this.grids.get(seriesKey(metric, labels))?.avg.reduce<number>((sum, it) => sum + (it ?? 0), 0) ?? 0
   }
 
   #bounds(): { from_s: number; to_s: number } {
