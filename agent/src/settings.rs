@@ -30,7 +30,7 @@ pub struct Arguments {
     #[arg(long, global = true, env = "WATCHKEEPER_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
     /// What is logged, as in RUST_LOG.
-    #[arg(long, global = true, env = "WATCHKEEPER_LOG", default_value = "info,async_nats=warn")]
+    #[arg(long, global = true, env = "WATCHKEEPER_LOG", default_value = "info")]
     pub log: String,
 }
 

@@ -1,5 +1,7 @@
 //! `check` against what /proc, df and free say at the same moment, by the built program.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in tests a failed expectation is the message")]
+
 use serde_json::Value;
 use std::process::{Command, Output};
 

@@ -2,8 +2,8 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 use watchkeeper_bench::{fleet, run};
+use watchkeeper_streams::program::{self, LogFormat};
 
 #[derive(Debug, Parser)]
 #[command(version, about = "Simulated hosts and benchmarks for Watchkeeper")]
@@ -21,8 +21,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if let Err(error) = program::log(Some(LogFormat::Text), "warn") {
+        complain(&anyhow::anyhow!("RUST_LOG: {error}"));
+        return ExitCode::FAILURE;
+    }
     let done = match Cli::parse().command {
         Command::Fleet(options) => fleet::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Run(options) => run::run(&options),

@@ -182,8 +182,11 @@ impl HistoryError {
         let detail = match error {
             DatabaseError::Busy => "too many ask for history at once",
             DatabaseError::Slow => "QuestDB does not answer in time; live values are not affected",
-            DatabaseError::Away(_) | DatabaseError::Rows | DatabaseError::Columns(_) => {
+            DatabaseError::Away(error) if error.as_db_error().is_none() => {
                 "QuestDB does not answer; live values are not affected"
+            }
+            DatabaseError::Away(_) | DatabaseError::Rows | DatabaseError::Columns(_) => {
+                "QuestDB has no such table or column yet: the history processor makes them when it starts"
             }
         };
         Problem::unavailable(detail, AWAY_RETRY_S)

@@ -4,23 +4,28 @@ pub mod cursor;
 pub mod stream;
 
 use crate::fleet::Fleet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 /// Clients of the live stream at one time; each holds a few KiB and one descriptor.
 pub const CLIENTS_MAX: usize = 8000;
-/// What waking one client costs at most, with its write: rounds are spaced so that waking takes half a core at most.
-const WAKE_COST: Duration = Duration::from_micros(10);
+/// What it costs to wake a client that finds nothing for it, in microseconds.
+const LOOK_US: u64 = 2;
+/// What it costs to write to a client, in microseconds.
+const WRITE_US: u64 = 10;
 /// Shorter pauses between rounds are none: a few clients are woken at once.
-const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_US_MIN: u64 = 1000;
 
 /// The fleet, shared, and the bell that tells of its changes.
 #[derive(Debug)]
 pub struct Live {
     fleet: RwLock<Fleet>,
+    following: AtomicBool,
     changed: Notify,
     rounds: watch::Sender<u64>,
+    spent_us: AtomicU64,
     places: Arc<Semaphore>,
 }
 
@@ -28,8 +33,10 @@ impl Default for Live {
     fn default() -> Self {
         Self {
             fleet: RwLock::default(),
+            following: AtomicBool::new(false),
             changed: Notify::new(),
             rounds: watch::Sender::new(0),
+            spent_us: AtomicU64::new(0),
             places: Arc::new(Semaphore::new(CLIENTS_MAX)),
         }
     }
@@ -53,6 +60,16 @@ impl Live {
         }
     }
 
+    /// Whether the fleet is known and followed at this moment.
+    pub fn is_following(&self) -> bool {
+        self.following.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the fleet is known and followed at this moment.
+    pub fn set_following(&self, following: bool) {
+        self.following.store(following, Ordering::Relaxed);
+    }
+
     /// A place among the clients, for as long as it is held; `None` while all are taken.
     #[must_use]
     pub fn enter(&self) -> Option<OwnedSemaphorePermit> {
@@ -70,15 +87,22 @@ impl Live {
         self.rounds.subscribe()
     }
 
-    /// Rings for every change, the first of a burst at once; many clients are not woken more often than they can be
-    /// served, and what changes meanwhile reaches them together.
+    /// A client was woken, and maybe written to.
+    pub fn spend(&self, written: bool) {
+        let spent_us = if written { LOOK_US + WRITE_US } else { LOOK_US };
+        self.spent_us.fetch_add(spent_us, Ordering::Relaxed);
+    }
+
+    /// Rings for every change, the first of a burst at once. Between rounds it pauses for as long as the last one
+    /// took: many clients are not woken more often than they can be served, and what changes meanwhile reaches them
+    /// together. Clients that do not read are not woken, and cost the others nothing.
     pub async fn ring(self: Arc<Self>) {
         loop {
             self.changed.notified().await;
             self.rounds.send_modify(|round| *round += 1);
-            let pause = WAKE_COST.saturating_mul(u32::try_from(self.clients() * 2).unwrap_or(u32::MAX));
-            if pause >= PAUSE_MIN {
-                tokio::time::sleep(pause).await;
+            let pause_us = self.spent_us.swap(0, Ordering::Relaxed);
+            if pause_us >= PAUSE_US_MIN {
+                tokio::time::sleep(Duration::from_micros(pause_us)).await;
             }
         }
     }

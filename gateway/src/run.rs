@@ -112,14 +112,16 @@ fn assemble(
     let (system, system_seen) = watch::channel(Arc::new(SystemView::unknown(now())));
     let (lag, lag_seen) = watch::channel(LagNews::default());
     tell(&lag, &system_seen.borrow().lag());
+    let connects = connection.events.connects();
     let follower = Follow {
+        client: connection.client.clone(),
         context: context.clone(),
-        connects: connection.events.connects(),
+        connects: connects.clone(),
         live: Arc::clone(&live),
         metrics: Arc::clone(&metrics),
     };
     let client = connection.client;
-    let poll = Poll { client, context, database: Arc::clone(&database), system, lag };
+    let poll = Poll { client, context, database: Arc::clone(&database), connects, system, lag };
     followers.spawn(follow(follower));
     followers.spawn(poll.run());
     followers.spawn(Arc::clone(&live).ring());

@@ -95,7 +95,7 @@ impl Config {
                 }
             }
         }
-        if self.replicas % 2 == 0 {
+        if self.replicas.is_multiple_of(2) {
             mistakes.push(format!("--replicas {}: expected 1, 3 or 5", self.replicas));
         }
         mistakes

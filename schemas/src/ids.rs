@@ -152,6 +152,20 @@ text_id!(
     "^[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)+$", is_metric_name
 );
 
+impl TeamId {
+    /// Stands in a sample that turned out to be none, until it is thrown away.
+    pub(crate) fn unread() -> Self {
+        Self(CompactString::const_new("unread"))
+    }
+}
+
+impl HostId {
+    /// Stands in a sample that turned out to be none, until it is thrown away.
+    pub(crate) fn unread() -> Self {
+        Self(CompactString::const_new("unread"))
+    }
+}
+
 /// One of [`SHARDS`] partitions, written as two digits. Permission, partition and filter are this one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(u8);

@@ -92,13 +92,15 @@ const PROCESSORS_READ: [&str; 8] =
     ["SAMPLES", "JOURNAL", "ALERTS", "NOTICES", "PARKED", "KV_LATEST", "KV_SNAPSHOTS", "KV_SECRETS"];
 /// What the gateway publishes beside reading: facts about configuration and its two buckets; one message of SAMPLES
 /// by its sequence tells the time up to which a processor has come.
-const GATEWAY_WRITE: [&str; 6] = [
+const GATEWAY_WRITE: [&str; 7] = [
     JOURNAL_FILTER,
     "$KV.SESSIONS.>",
     "$KV.SECRETS.>",
     "$JS.API.STREAM.MSG.GET.SAMPLES",
     "$JS.API.DIRECT.GET.SAMPLES",
     "$JS.API.DIRECT.GET.SAMPLES.>",
+    // Its watch removes its consumer when a connection was lost.
+    "$JS.API.CONSUMER.DELETE.KV_LATEST.*",
 ];
 /// What the gateway reads.
 const GATEWAY_READ: [&str; 6] = ["JOURNAL", "ALERTS", "NOTICES", "KV_LATEST", "KV_SESSIONS", "KV_SECRETS"];

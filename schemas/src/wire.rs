@@ -24,10 +24,10 @@ use bincode::error::{DecodeError, EncodeError};
 /// Rows for which room is made before they are read; more grow as they come.
 const ROWS_EXPECTED_MAX: usize = 64;
 
-/// The buffer has no room left.
-struct Full;
+/// Whether the buffer had no room left; what is written after that does not count.
+type Full = bool;
 
-/// What is no sample of version 1. Small and plain, so that the way through a hundred fields stays in registers.
+/// What is no sample of version 1.
 #[derive(Clone, Copy)]
 enum Malformed {
     Ends,
@@ -35,6 +35,18 @@ enum Malformed {
     Option,
     Name,
     Text,
+}
+
+/// The first thing that was malformed. Fields read after it are empty and the sample is thrown away: one look at the
+/// end, instead of one at each of a hundred fields, halves the time.
+#[derive(Default)]
+struct Fault(Option<Malformed>);
+
+impl Fault {
+    #[cold]
+    fn note(&mut self, malformed: Malformed) {
+        self.0.get_or_insert(malformed);
+    }
 }
 
 impl From<Malformed> for DecodeError {
@@ -50,21 +62,25 @@ impl From<Malformed> for DecodeError {
 }
 
 trait Wire: Sized {
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full>;
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed>;
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full);
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self;
 }
 
 impl Encode for Sample {
     #[inline]
     fn encode<E: Encoder>(&self, to: &mut E) -> Result<(), EncodeError> {
-        self.put(to.writer()).map_err(|Full| EncodeError::UnexpectedEnd)
+        let mut full = false;
+        self.put(to.writer(), &mut full);
+        if full { Err(EncodeError::UnexpectedEnd) } else { Ok(()) }
     }
 }
 
 impl<Context> Decode<Context> for Sample {
     #[inline]
     fn decode<D: Decoder<Context = Context>>(from: &mut D) -> Result<Self, DecodeError> {
-        Self::take(from.reader()).map_err(DecodeError::from)
+        let mut fault = Fault::default();
+        let sample = Self::take(from.reader(), &mut fault);
+        fault.0.map_or(Ok(sample), |malformed| Err(malformed.into()))
     }
 }
 
@@ -73,15 +89,14 @@ macro_rules! fields {
     ($($name:ident { $($field:ident),* $(,)? })*) => { $(
         impl Wire for $name {
             #[inline]
-            fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
+            fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
                 let Self { $($field),* } = self;
-                $($field.put(to)?;)*
-                Ok(())
+                $($field.put(to, full);)*
             }
             #[inline]
-            fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-                $(let $field = Wire::take(from)?;)*
-                Ok(Self { $($field),* })
+            fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+                $(let $field = Wire::take(from, fault);)*
+                Self { $($field),* }
             }
         }
     )* };
@@ -121,29 +136,29 @@ fields! {
 
 impl Wire for u64 {
     #[inline]
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
         let bytes = self.to_be_bytes();
         // Lengths known to the compiler: what is left of each arm is a store.
         match self {
-            0..0x80 => write(to, &[bytes[7]]),
-            0x80..0x4000 => write(to, &[0x80 | bytes[6], bytes[7]]),
-            0x4000..0x20_0000 => write(to, &[0xc0 | bytes[5], bytes[6], bytes[7]]),
-            0x20_0000..0x1000_0000 => write(to, &[0xe0 | bytes[4], bytes[5], bytes[6], bytes[7]]),
+            0..0x80 => write(to, full, &[bytes[7]]),
+            0x80..0x4000 => write(to, full, &[0x80 | bytes[6], bytes[7]]),
+            0x4000..0x20_0000 => write(to, full, &[0xc0 | bytes[5], bytes[6], bytes[7]]),
+            0x20_0000..0x1000_0000 => write(to, full, &[0xe0 | bytes[4], bytes[5], bytes[6], bytes[7]]),
             0x1000_0000..0x8_0000_0000 => {
-                write(to, &[0xf0 | bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
+                write(to, full, &[0xf0 | bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
             }
             0x8_0000_0000..0x400_0000_0000 => {
-                write(to, &[0xf8 | bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
+                write(to, full, &[0xf8 | bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
             }
             _ => {
-                write(to, &[0xff])?;
-                write(to, &bytes)
+                write(to, full, &[0xff]);
+                write(to, full, &bytes);
             }
         }
     }
 
     #[inline]
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
         // Branches that the processor can guess, so that the next number need not wait for the length of this one.
         if let Some(&[a, b, c, d, e, f, g, h]) = from.peek_read(8) {
             let (length, value) = match a {
@@ -155,28 +170,28 @@ impl Wire for u64 {
                     let extra = a.leading_ones();
                     from.consume(extra as usize + 1);
                     let word = Self::from_be_bytes([a, b, c, d, e, f, g, h]);
-                    return Ok((word << (extra + 1)) >> (57 - 7 * extra));
+                    return (word << (extra + 1)) >> (57 - 7 * extra);
                 }
-                0xfe.. => return take_slowly(from),
+                0xfe.. => return take_slowly(from, fault),
             };
             from.consume(length);
-            return Ok(value.into());
+            return value.into();
         }
-        take_slowly(from)
+        take_slowly(from, fault)
     }
 }
 
 /// Near the end of the body, or a number of nine bytes.
 #[cold]
-fn take_slowly<R: Reader>(from: &mut R) -> Result<u64, Malformed> {
-    let [first] = take_array(from)?;
+fn take_slowly<R: Reader>(from: &mut R, fault: &mut Fault) -> u64 {
+    let [first] = take_array(from, fault);
     let extra = first.leading_ones() as usize;
     let mut bytes = [0; 8];
-    read(from, &mut bytes[8 - extra..])?;
+    read(from, fault, &mut bytes[8 - extra..]);
     if extra < 8 {
         bytes[7 - extra] = first & (0x7f >> extra);
     }
-    Ok(u64::from_be_bytes(bytes))
+    u64::from_be_bytes(bytes)
 }
 
 /// Integers that travel as a u64.
@@ -184,12 +199,15 @@ macro_rules! narrow {
     ($($name:ty),*) => { $(
         impl Wire for $name {
             #[inline]
-            fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
-                u64::from(*self).put(to)
+            fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
+                u64::from(*self).put(to, full);
             }
             #[inline]
-            fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-                u64::take(from)?.try_into().map_err(|_| Malformed::TooLarge)
+            fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+                u64::take(from, fault).try_into().unwrap_or_else(|_| {
+                    fault.note(Malformed::TooLarge);
+                    0
+                })
             }
         }
     )* };
@@ -201,12 +219,12 @@ macro_rules! transparent {
     ($($name:ident),*) => { $(
         impl Wire for $name {
             #[inline]
-            fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
-                self.0.put(to)
+            fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
+                self.0.put(to, full);
             }
             #[inline]
-            fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-                Wire::take(from).map(Self)
+            fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+                Self(Wire::take(from, fault))
             }
         }
     )* };
@@ -215,53 +233,57 @@ transparent!(Pct, Kib, UnixMs, BootId);
 
 impl Wire for i64 {
     #[inline]
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
-        (((self << 1) ^ (self >> 63)) as u64).put(to)
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
+        (((self << 1) ^ (self >> 63)) as u64).put(to, full);
     }
     #[inline]
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-        let zigzag = u64::take(from)?;
-        Ok((zigzag >> 1) as Self ^ -((zigzag & 1) as Self))
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+        let zigzag = u64::take(from, fault);
+        (zigzag >> 1) as Self ^ -((zigzag & 1) as Self)
     }
 }
 
 impl Wire for f64 {
     #[inline]
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
-        write(to, &self.to_le_bytes())
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
+        write(to, full, &self.to_le_bytes());
     }
     #[inline]
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-        Ok(Self::from_le_bytes(take_array(from)?))
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+        Self::from_le_bytes(take_array(from, fault))
     }
 }
 
 impl Wire for [u8; 16] {
     #[inline]
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
-        write(to, self)
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
+        write(to, full, self);
     }
     #[inline]
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-        take_array(from)
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+        take_array(from, fault)
     }
 }
 
 #[inline]
-fn take_array<R: Reader, const N: usize>(from: &mut R) -> Result<[u8; N], Malformed> {
+fn take_array<R: Reader, const N: usize>(from: &mut R, fault: &mut Fault) -> [u8; N] {
     let mut bytes = [0; N];
-    read(from, &mut bytes)?;
-    Ok(bytes)
+    read(from, fault, &mut bytes);
+    bytes
 }
 
 #[inline]
-fn read<R: Reader>(from: &mut R, bytes: &mut [u8]) -> Result<(), Malformed> {
-    from.read(bytes).map_err(|_| Malformed::Ends)
+fn read<R: Reader>(from: &mut R, fault: &mut Fault, bytes: &mut [u8]) {
+    if from.read(bytes).is_err() {
+        fault.note(Malformed::Ends);
+    }
 }
 
 #[inline]
-fn write<W: Writer>(to: &mut W, bytes: &[u8]) -> Result<(), Full> {
-    to.write(bytes).map_err(|_| Full)
+fn write<W: Writer>(to: &mut W, full: &mut Full, bytes: &[u8]) {
+    if to.write(bytes).is_err() {
+        *full = true;
+    }
 }
 
 /// Largest number of hundredths for which an f32 still tells neighbours apart.
@@ -273,90 +295,97 @@ fn of_hundredths(hundredths: i64) -> f32 {
 
 impl Wire for Num {
     #[inline]
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
         let scaled = self.0 * 100.0;
         let hundredths = (scaled + 0.5_f32.copysign(scaled)) as i64;
         if scaled.abs() < HUNDREDTHS_MAX && of_hundredths(hundredths).to_bits() == self.0.to_bits() {
-            return (((hundredths << 1) ^ (hundredths >> 63)) as u64 + 1).put(to);
+            return (((hundredths << 1) ^ (hundredths >> 63)) as u64 + 1).put(to, full);
         }
-        0_u64.put(to)?;
-        write(to, &self.0.to_le_bytes())
+        0_u64.put(to, full);
+        write(to, full, &self.0.to_le_bytes());
     }
     #[inline]
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-        match u64::take(from)?.checked_sub(1) {
-            Some(zigzag) => Ok(Self(of_hundredths((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)))),
-            None => Ok(Self(f32::from_le_bytes(take_array(from)?))),
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+        match u64::take(from, fault).checked_sub(1) {
+            Some(zigzag) => Self(of_hundredths((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))),
+            None => Self(f32::from_le_bytes(take_array(from, fault))),
         }
     }
 }
 
 impl<T: Wire> Wire for Option<T> {
     #[inline]
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
         match self {
-            None => write(to, &[0]),
+            None => write(to, full, &[0]),
             Some(value) => {
-                write(to, &[1])?;
-                value.put(to)
+                write(to, full, &[1]);
+                value.put(to, full);
             }
         }
     }
     #[inline]
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-        match take_array(from)? {
-            [0] => Ok(None),
-            [1] => T::take(from).map(Some),
-            [_] => Err(Malformed::Option),
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+        match take_array(from, fault) {
+            [0] => None,
+            [1] => Some(T::take(from, fault)),
+            [_] => {
+                fault.note(Malformed::Option);
+                None
+            }
         }
     }
 }
 
 impl<T: Wire> Wire for Box<T> {
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
-        (**self).put(to)
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
+        (**self).put(to, full);
     }
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-        T::take(from).map(Self::new)
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+        Self::new(T::take(from, fault))
     }
 }
 
 impl<T: Wire> Wire for Vec<T> {
     #[inline]
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
-        (self.len() as u64).put(to)?;
-        self.iter().try_for_each(|row| row.put(to))
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
+        (self.len() as u64).put(to, full);
+        self.iter().for_each(|row| row.put(to, full));
     }
     #[inline]
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
         // A row has at least a byte, so the body ends before this could grow beyond it.
-        let count = u64::take(from)?;
+        let count = u64::take(from, fault);
         let mut rows = Self::with_capacity((count as usize).min(ROWS_EXPECTED_MAX));
         for _ in 0..count {
-            rows.push(T::take(from)?);
+            rows.push(T::take(from, fault));
+            if fault.0.is_some() {
+                break;
+            }
         }
-        Ok(rows)
+        rows
     }
 }
 
 impl Wire for Text {
     #[inline]
-    fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
+    fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
         match well_known::place(self.as_str()) {
-            Some(place) => write(to, &[WELL_KNOWN + place]),
-            None => put_str(self.as_str(), to),
+            Some(place) => write(to, full, &[WELL_KNOWN + place]),
+            None => put_str(self.as_str(), to, full),
         }
     }
     #[inline]
-    fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-        let [first] = take_array(from)?;
-        match first.checked_sub(WELL_KNOWN) {
-            Some(place) => well_known::NAMES
-                .get(usize::from(place))
-                .map(|name| Self::well_known(name))
-                .ok_or(Malformed::Name),
-            None => with_str(from, first, Self::parse),
-        }
+    fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+        let [first] = take_array(from, fault);
+        let Some(place) = first.checked_sub(WELL_KNOWN) else {
+            return with_str(from, fault, first, Self::parse).unwrap_or_default();
+        };
+        let name = well_known::NAMES.get(usize::from(place)).unwrap_or_else(|| {
+            fault.note(Malformed::Name);
+            &""
+        });
+        Self::well_known(name)
     }
 }
 
@@ -364,22 +393,29 @@ impl Wire for Text {
 const WELL_KNOWN: u8 = TEXT_BYTES_MAX as u8 + 1;
 
 #[inline]
-fn put_str<W: Writer>(text: &str, to: &mut W) -> Result<(), Full> {
-    write(to, &[text.len() as u8])?;
-    write(to, text.as_bytes())
+fn put_str<W: Writer>(text: &str, to: &mut W, full: &mut Full) {
+    write(to, full, &[text.len() as u8]);
+    write(to, full, text.as_bytes());
 }
 
 #[inline]
 fn with_str<R: Reader, T>(
     from: &mut R,
+    fault: &mut Fault,
     length: u8,
     parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, Malformed> {
+) -> Option<T> {
     let length = usize::from(length);
-    let bytes = from.peek_read(length).ok_or(Malformed::Ends)?;
-    let parsed = std::str::from_utf8(bytes).ok().and_then(parse).ok_or(Malformed::Text)?;
+    let Some(bytes) = from.peek_read(length) else {
+        fault.note(Malformed::Ends);
+        return None;
+    };
+    let parsed = std::str::from_utf8(bytes).ok().and_then(parse);
     from.consume(length);
-    Ok(parsed)
+    if parsed.is_none() {
+        fault.note(Malformed::Text);
+    }
+    parsed
 }
 
 /// Ids travel as one byte of length and the text; what does not parse is no sample.
@@ -387,13 +423,13 @@ macro_rules! ids {
     ($($name:ident),*) => { $(
         impl Wire for $name {
             #[inline]
-            fn put<W: Writer>(&self, to: &mut W) -> Result<(), Full> {
-                put_str(self.as_str(), to)
+            fn put<W: Writer>(&self, to: &mut W, full: &mut Full) {
+                put_str(self.as_str(), to, full);
             }
             #[inline]
-            fn take<R: Reader>(from: &mut R) -> Result<Self, Malformed> {
-                let [length] = take_array(from)?;
-                with_str(from, length, |text| text.parse().ok())
+            fn take<R: Reader>(from: &mut R, fault: &mut Fault) -> Self {
+                let [length] = take_array(from, fault);
+                with_str(from, fault, length, |text| text.parse().ok()).unwrap_or_else(Self::unread)
             }
         }
     )* };

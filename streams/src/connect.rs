@@ -1,17 +1,23 @@
 //! The one way our programs connect to NATS: jittered reconnects, an inbox of their own, events counted.
 
 use crate::backoff::jittered;
-use async_nats::{Client, ConnectOptions, Event};
-use std::path::PathBuf;
+use async_nats::{AuthError, Client, ConnectOptions, Event};
+use nkeys::KeyPair;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// First wait before a reconnect.
 const RECONNECT_WAIT_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait before a reconnect: a server that is back is found within this.
 const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Waits before the next try of a credential that the server refuses: it may be made good, but not by hammering.
+const REFUSED_WAIT_FIRST: Duration = Duration::from_secs(1);
+const REFUSED_WAIT_MAX: Duration = Duration::from_secs(60);
+/// A connection that lasted longer was not refused.
+const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 /// A connection that answers no ping for two of these is dead.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for one request; our programs retry on their own.
@@ -50,6 +56,9 @@ pub struct ClientEvents {
     errors: AtomicU64,
     /// The trouble that was told last; an outage repeats it with every try.
     trouble: watch::Sender<String>,
+    /// How often in a row the server refused the credential.
+    refusals: AtomicU32,
+    connected_at: watch::Sender<Option<Instant>>,
 }
 
 impl ClientEvents {
@@ -81,33 +90,74 @@ impl ClientEvents {
         match event {
             Event::Connected => {
                 self.connects.send_modify(|connects| *connects += 1);
-                self.trouble.send_replace(String::new());
+                self.connected_at.send_replace(Some(Instant::now()));
                 tracing::info!(connection = name, "connected to NATS");
             }
             Event::Disconnected => {
                 self.disconnects.fetch_add(1, Ordering::Relaxed);
+                // A connection is told as made before the server has looked at the credential.
+                if self.connected_at.send_replace(None).is_some_and(|at| at.elapsed() > REFUSED_WITHIN) {
+                    self.refusals.store(0, Ordering::Relaxed);
+                    self.trouble.send_replace(String::new());
+                }
                 tracing::warn!(connection = name, "connection to NATS lost, trying again");
             }
             Event::SlowConsumer(subscription) => {
                 self.slow_consumers.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(connection = name, subscription, "messages dropped: a subscription was full");
             }
-            Event::ServerError(error) => {
-                self.errors.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(connection = name, %error, "NATS server refused something");
-            }
-            Event::ClientError(error) => {
-                self.errors.fetch_add(1, Ordering::Relaxed);
-                let error = error.to_string();
-                if self.trouble.send_replace(error.clone()) != error {
-                    tracing::warn!(connection = name, error, "NATS client trouble");
-                }
-            }
+            Event::ServerError(error) => self.note_trouble(name, &error.to_string()),
+            Event::ClientError(error) => self.note_trouble(name, &error.to_string()),
             Event::LameDuckMode | Event::Draining | Event::Closed => {
                 tracing::info!(connection = name, %event, "NATS connection");
             }
         }
     }
+
+    /// Tells what is new, once.
+    fn note_trouble(&self, name: &'static str, error: &str) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        let refused = error.to_lowercase().contains("authorization violation");
+        if refused {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.trouble.send_replace(error.to_owned()) == error {
+            return;
+        }
+        if refused {
+            tracing::warn!(
+                connection = name,
+                "the NATS server refuses this credential: it was revoked or made elsewhere; trying ever more slowly"
+            );
+        } else {
+            tracing::warn!(connection = name, error, "NATS trouble");
+        }
+    }
+
+    /// The wait before the next try: short after an outage, long where the credential is refused.
+    fn reconnect_wait(&self, tries: usize) -> Duration {
+        // The very first connection is asked for a wait, too.
+        if tries <= 1 && *self.connects.borrow() == 0 {
+            return Duration::ZERO;
+        }
+        match self.refusals.load(Ordering::Relaxed) {
+            0 => jittered(RECONNECT_WAIT_FIRST, RECONNECT_WAIT_MAX, u32::try_from(tries).unwrap_or(u32::MAX)),
+            refusals => jittered(REFUSED_WAIT_FIRST, REFUSED_WAIT_MAX, refusals),
+        }
+    }
+}
+
+/// The user JWT and the key of a `.creds` file.
+fn credential(path: &Path) -> std::io::Result<(String, KeyPair)> {
+    let text = std::fs::read_to_string(path)?;
+    let below = |title: &str| {
+        let mut lines = text.lines().map(str::trim).skip_while(|line| *line != title);
+        let missing = || std::io::Error::other(format!("there is no line {title}"));
+        lines.nth(1).map(ToOwned::to_owned).ok_or_else(missing)
+    };
+    let jwt = below("-----BEGIN NATS USER JWT-----")?;
+    let key = KeyPair::from_seed(&below("-----BEGIN USER NKEY SEED-----")?).map_err(std::io::Error::other)?;
+    Ok((jwt, key))
 }
 
 /// Why no connection could even be tried.
@@ -142,17 +192,22 @@ pub async fn connect(settings: &Connect) -> Result<Connected, ConnectError> {
         slow_consumers: AtomicU64::new(0),
         errors: AtomicU64::new(0),
         trouble: watch::Sender::new(String::new()),
+        refusals: AtomicU32::new(0),
+        connected_at: watch::Sender::new(None),
     });
-    let (name, noted) = (settings.name, Arc::clone(&events));
-    let client = ConnectOptions::with_credentials_file(&settings.creds)
-        .await
-        .map_err(|source| ConnectError::Credentials { path: settings.creds.clone(), source })?
+    let (name, noted, waiting) = (settings.name, Arc::clone(&events), Arc::clone(&events));
+    let (jwt, key) = credential(&settings.creds)
+        .map_err(|source| ConnectError::Credentials { path: settings.creds.clone(), source })?;
+    let key = Arc::new(key);
+    let sign = move |nonce: Vec<u8>| {
+        let signed = key.sign(&nonce).map_err(AuthError::new);
+        std::future::ready(signed)
+    };
+    let client = ConnectOptions::with_jwt(jwt, sign)
         .name(settings.name)
         .custom_inbox_prefix(&settings.inbox)
         .retry_on_initial_connect()
-        .reconnect_delay_callback(|tries| {
-            jittered(RECONNECT_WAIT_FIRST, RECONNECT_WAIT_MAX, u32::try_from(tries).unwrap_or(u32::MAX))
-        })
+        .reconnect_delay_callback(move |tries| waiting.reconnect_wait(tries))
         .ping_interval(PING_INTERVAL)
         .request_timeout(Some(REQUEST_TIMEOUT))
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)

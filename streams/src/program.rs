@@ -6,7 +6,10 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Exit code of a configuration that cannot be used.
 pub const EXIT_CONFIG: u8 = 2;
@@ -110,14 +113,14 @@ pub fn log(format: Option<LogFormat>, filter: &str) -> Result<(), Box<dyn std::e
     let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| filter.to_owned());
     // The client repeats at INFO, with every try, what `connect` tells once.
     let quiet = if filter.contains("async_nats") { "" } else { "async_nats=warn," };
-    let filter = EnvFilter::try_new(format!("{quiet}{filter}"))?;
+    let filter: Targets = format!("{quiet}{filter}").parse()?;
     let terminal = std::io::stderr().is_terminal();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
-    match format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json }) {
-        LogFormat::Text => builder.compact().try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    }
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
+    let layer = match format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json }) {
+        LogFormat::Text => layer.compact().boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    };
+    Ok(tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?)
 }
 
 /// Turns true at the first SIGINT or SIGTERM. Call inside a runtime, which also has to live until then.

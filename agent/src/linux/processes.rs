@@ -5,6 +5,7 @@ use super::cpu::StatFacts;
 use super::roots::Roots;
 use super::source::Source;
 use crate::pace::Pace;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 use watchkeeper_schemas::quantity::Num;
@@ -68,8 +69,7 @@ impl ProcessCollector {
         if self.names_pace.is_due(tick.now) {
             self.names = self.read_names();
         }
-        let links =
-            rustix::fs::stat(&self.proc).map_or(0, |stat| u64::try_from(stat.st_nlink).unwrap_or_default());
+        let links = std::fs::metadata(&self.proc).map_or(0, |proc| proc.nlink());
         let total = processes(links, self.names, threads);
         let processes = Processes { total, threads, running: stat.running, blocked: stat.blocked };
         (Some(load), Some(processes))

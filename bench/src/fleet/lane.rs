@@ -17,8 +17,8 @@ use watchkeeper_schemas::codec;
 use watchkeeper_schemas::subjects::{self, SampleSubject};
 use watchkeeper_streams::connect::{Connect, connect};
 
-/// Messages of one connection without an answer.
-const IN_FLIGHT_MAX: usize = 1024;
+/// Messages of one connection without an answer: the server refuses what exceeds its buffer of 500 for a stream.
+const IN_FLIGHT_MAX: usize = 100;
 /// After this a message counts as unanswered and no longer as in flight.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// How often a full or cut connection looks again.

@@ -74,7 +74,12 @@ impl Row {
 #[expect(clippy::print_stderr, reason = "progress of a command for people")]
 pub(super) fn tell(row: &Row) {
     let [what, measured, limit, ratio, verdict] = row.cells();
-    eprintln!("{what}: {measured} ({limit}, ratio {ratio}) {verdict}");
+    match row.bound {
+        Bound::None => eprintln!("{what}: {measured}"),
+        Bound::AtMost(_) | Bound::AtLeast(_) | Bound::GoalAtMost(_) | Bound::GoalAtLeast(_) => {
+            eprintln!("{what}: {measured} ({limit}, ratio {ratio}) {verdict}");
+        }
+    }
 }
 
 /// Prints all, in columns.

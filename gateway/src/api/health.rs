@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::http::ask::Nothing;
+use crate::system::Part;
 use crate::system::judge::State;
-use crate::system::{NATS_SERVER, Part};
 use axum::Json;
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Whether this gateway can be used.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Readiness {
-    /// Whether hosts can be shown: the live view has been read, and NATS is reached.
+    /// Whether hosts can be shown: the live view has been read, and is followed.
     ready: bool,
     /// The live view and the servers behind. History may be down while the gateway is ready.
     parts: Vec<Part>,
@@ -36,12 +36,14 @@ pub async fn healthz(_: Arc<App>, _: Nothing) -> &'static str {
     )
 )]
 pub async fn readyz(app: Arc<App>, _: Nothing) -> (StatusCode, Json<Readiness>) {
-    let loaded = app.live.fleet().is_loaded();
-    let (state, detail) = if loaded { (State::Ok, "") } else { (State::Down, "has not been read yet") };
+    let ready = app.live.is_following();
+    let (state, detail) = match (ready, app.live.fleet().is_loaded()) {
+        (true, _) => (State::Ok, ""),
+        (false, true) => (State::Behind, "is not followed at the moment"),
+        (false, false) => (State::Down, "has not been read yet"),
+    };
     let mut parts = vec![Part { name: "live view", version: None, state, detail: detail.to_owned() }];
     parts.extend(app.system.borrow().parts.iter().cloned());
-    let nats = parts.iter().any(|part| part.name == NATS_SERVER && part.state == State::Ok);
-    let ready = loaded && nats;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, parts }))
 }

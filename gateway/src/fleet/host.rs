@@ -87,8 +87,11 @@ fn with_status(view: &[u8], status: Status) -> Bytes {
     let mut full = Vec::with_capacity(head.len() + view.len());
     full.extend_from_slice(head.as_bytes());
     let rest = view.trim_ascii_start().strip_prefix(b"{").unwrap_or(view);
+    full.extend_from_slice(rest);
     // Line breaks in JSON are white space; in an event they would end the line.
-    full.extend(rest.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    if rest.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        full.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+    }
     Bytes::from(full)
 }
 
@@ -109,6 +112,14 @@ mod tests {
     use super::*;
 
     const VIEW: &[u8] = br#" {"host":"a","sequence":1,"time":"2026-01-01T00:00:00.000Z","received":"2026-01-01T00:00:00.000Z","interval_ms":1000}"#;
+
+    #[test]
+    fn a_view_written_over_several_lines_stays_one_event() {
+        let view = String::from_utf8_lossy(VIEW).replace(',', ",\r\n");
+        let host = Host::read(view.as_bytes(), 1, UnixMs(0)).unwrap();
+        assert!(!host.full.contains(&b'\n') && !host.full.contains(&b'\r'));
+        assert!(serde_json::from_slice::<serde_json::Value>(&host.full).is_ok());
+    }
 
     #[test]
     fn the_whole_view_says_its_status_first_and_again_when_it_changes() {

@@ -1,9 +1,11 @@
-//! Follows the LATEST bucket, through lost connections and new buckets, and judges silence once a second.
+//! Follows the LATEST bucket through lost connections and new buckets, and judges silence once a second.
 
-use crate::fleet::Entry;
 use crate::fleet::status::BrokerClock;
+use crate::fleet::{Entry, Fleet};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use async_nats::Client;
+use async_nats::connection::State;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::kv::{self, Operation, Store, Watch};
 use futures_util::StreamExt as _;
@@ -12,9 +14,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use watchkeeper_schemas::quantity::UnixMs;
+use watchkeeper_schemas::subjects::bucket_filter;
 use watchkeeper_streams::backoff::Backoff;
-use watchkeeper_streams::event::unix_ms;
-use watchkeeper_streams::topology::LATEST;
+use watchkeeper_streams::event::{Event, unix_ms};
+use watchkeeper_streams::rebuild::{Begin, read};
+use watchkeeper_streams::topology::{LATEST, bucket_stream};
 
 /// Entries that are folded under one lock.
 const FOLD_ENTRIES_MAX: usize = 64;
@@ -27,6 +31,8 @@ const AGAIN_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::
 
 /// The bucket as the gateway follows it.
 pub struct Follow {
+    /// The connection to NATS.
+    pub client: Client,
     /// JetStream.
     pub context: Context,
     /// Changes when the connection was made anew.
@@ -56,7 +62,9 @@ pub async fn follow(mut follow: Follow) {
     let mut backoff = Backoff::new(AGAIN_WAIT.0, AGAIN_WAIT.1);
     let mut told = false;
     loop {
-        match follow.once(&mut clock, &mut backoff).await {
+        let again = follow.once(&mut clock, &mut backoff).await;
+        follow.live.set_following(false);
+        match again {
             Again::Reconnected => {
                 if *follow.connects.borrow() > 1 {
                     follow.metrics.reconnects.inc();
@@ -74,60 +82,71 @@ pub async fn follow(mut follow: Follow) {
 }
 
 impl Follow {
-    /// Reads the bucket from its beginning and follows it until something ends that.
+    /// Reads the bucket whole and follows it until something ends that.
     async fn once(&mut self, clock: &mut BrokerClock, backoff: &mut Backoff) -> Again {
         self.connects.mark_unchanged();
         let mut connects = self.connects.clone();
-        let (store, epoch, watch) = match self.open().await {
+        let (store, epoch, entries) = match self.open(clock).await {
             Ok(opened) => opened,
             Err(error) => return Again::Failed(error),
         };
-        self.live.fold(|fleet| fleet.begin(epoch));
+        self.live.fold(Fleet::loaded);
+        self.live.set_following(true);
+        backoff.reset();
+        let mut entries = entries.ready_chunks(FOLD_ENTRIES_MAX);
         let mut checked = std::pin::pin!(another_bucket(&store, epoch));
-        let mut entries = watch.entries.ready_chunks(FOLD_ENTRIES_MAX);
-        let mut current = watch.empty;
-        self.loaded(current, backoff);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 _ = connects.changed() => return Again::Reconnected,
-                chunk = entries.next() => match chunk {
-                    Some(chunk) => match self.fold(chunk, clock, current) {
-                        Ok(last) if last && !current => {
-                            current = true;
-                            self.loaded(current, backoff);
-                        }
-                        Ok(_) => {}
-                        Err(error) => return Again::Failed(error.into()),
-                    },
+                chunk = entries.next() => match chunk.map(|chunk| self.fold(chunk, clock)) {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => return Again::Failed(error.into()),
                     None => return Again::Failed("the watch of the live view ended".into()),
                 },
-                _ = tick.tick() => self.live.fold(|fleet| { fleet.tick(clock.at(now())); }),
+                _ = tick.tick() => {
+                    self.live.fold(|fleet| { fleet.tick(clock.at(now())); });
+                    self.live.set_following(self.client.connection_state() == State::Connected);
+                }
                 why = &mut checked => return Again::Failed(why),
             }
         }
     }
 
-    async fn open(&self) -> Result<(Store, u64, Opened), Box<dyn Error + Send + Sync>> {
+    /// Reads what the bucket holds and opens a watch on what follows.
+    ///
+    /// The whole is pulled, because the server cuts off whoever it has pushed more to than they have taken; the watch
+    /// is pushed, because that is at once.
+    async fn open(&self, clock: &BrokerClock) -> Result<(Store, u64, Watch), Box<dyn Error + Send + Sync>> {
         let store = self.context.get_key_value(LATEST).await?;
-        let info = store.status().await?.info;
-        let entries = store.watch_with_history(">").await?;
-        Ok((store, unix_ms(info.created).0, Opened { entries, empty: info.state.messages == 0 }))
+        let epoch = unix_ms(store.status().await?.info.created).0;
+        self.live.fold(|fleet| fleet.begin(epoch));
+        let broker_now = clock.at(now());
+        let filter = bucket_filter(LATEST);
+        let prefix = filter.trim_end_matches('>');
+        let each = |event: Event| {
+            let key = event.subject.strip_prefix(prefix).unwrap_or_default();
+            // The mark of a removed host is empty, a view never is.
+            let view = Some(&event.payload[..]).filter(|view| !view.is_empty());
+            let entry = Entry { key, view, revision: event.sequence };
+            self.live.fold(|fleet| self.apply(fleet, entry, broker_now));
+        };
+        read(&self.context, &bucket_stream(LATEST), &[], Begin::LastPerSubject, each).await?;
+        let behind = self.live.fleet().place().revision + 1;
+        let entries = store.watch_all_from_revision(behind).await?;
+        Ok((store, epoch, entries))
     }
 
-    /// Folds entries; tells whether they reach the bucket's present.
+    /// Folds entries that have just been stored: they tell the broker's time, too.
     fn fold(
         &self,
         chunk: Vec<Result<kv::Entry, kv::WatcherError>>,
         clock: &mut BrokerClock,
-        current: bool,
-    ) -> Result<bool, kv::WatcherError> {
+    ) -> Result<(), kv::WatcherError> {
         let entries = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let present = entries.last().is_some_and(|entry| entry.delta == 0);
-        // Only an entry that has just been stored tells the broker's time.
-        if let Some(newest) = entries.last().filter(|_| current) {
+        if let Some(newest) = entries.last() {
             clock.observe(unix_ms(newest.created), now());
         }
         let broker_now = clock.at(now());
@@ -137,24 +156,16 @@ impl Follow {
                     Operation::Put => Some(&entry.value[..]),
                     Operation::Delete | Operation::Purge => None,
                 };
-                let told = Entry { key: &entry.key, view, revision: entry.revision };
-                if let Err(error) = fleet.apply(told, broker_now) {
-                    self.metrics.entries_unreadable.inc();
-                    tracing::warn!(
-                        error = &error as &dyn Error,
-                        key = entry.key,
-                        "entry of the live view left out"
-                    );
-                }
+                self.apply(fleet, Entry { key: &entry.key, view, revision: entry.revision }, broker_now);
             }
         });
-        Ok(present)
+        Ok(())
     }
 
-    fn loaded(&self, current: bool, backoff: &mut Backoff) {
-        if current {
-            backoff.reset();
-            self.live.fold(crate::fleet::Fleet::loaded);
+    fn apply(&self, fleet: &mut Fleet, entry: Entry<'_>, broker_now: UnixMs) {
+        if let Err(error) = fleet.apply(entry, broker_now) {
+            self.metrics.entries_unreadable.inc();
+            tracing::warn!(error = &error as &dyn Error, key = entry.key, "entry of the live view left out");
         }
     }
 
@@ -168,11 +179,6 @@ impl Follow {
             () = tokio::time::sleep(wait) => {}
         }
     }
-}
-
-struct Opened {
-    entries: Watch,
-    empty: bool,
 }
 
 /// Returns once the bucket is not the one that was created at `epoch`, and says why.

@@ -48,6 +48,7 @@ impl Client {
         loop {
             self.rounds.mark_unchanged();
             let told = self.cursor.next(&self.live.fleet(), &self.lag.borrow_and_update());
+            self.live.spend(told.is_some());
             if told.is_some() {
                 return told;
             }

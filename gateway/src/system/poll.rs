@@ -30,6 +30,8 @@ pub struct Poll {
     pub context: Context,
     /// The database of history.
     pub database: Arc<Database>,
+    /// Changes when the connection was made anew: then there is news.
+    pub connects: watch::Receiver<u64>,
     /// Where the whole picture goes.
     pub system: watch::Sender<Arc<SystemView>>,
     /// Where the lag goes.
@@ -38,14 +40,17 @@ pub struct Poll {
 
 impl Poll {
     /// Asks for as long as the program lives.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut judges = BTreeMap::new();
         let mut view = SystemView::clone(&self.system.borrow());
         let mut told: Option<LagView> = None;
         let mut tick = tokio::time::interval(POLL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
+            tokio::select! {
+                _ = tick.tick() => {}
+                Ok(()) = self.connects.changed() => {}
+            }
             self.look(&mut view, &mut judges).await;
             self.system.send_replace(Arc::new(view.clone()));
             let lag = view.lag();

@@ -66,7 +66,7 @@ impl Views {
     }
 
     async fn load_snapshots(&self, snapshots: &Snapshots, fleet: &mut Fleet) -> Result<(), Error> {
-        let keys: Vec<String> = Shard::all().map(|shard| snapshot_key(shard)).collect();
+        let keys: Vec<String> = Shard::all().map(snapshot_key).collect();
         let loaded = join_all(keys.iter().map(|key| snapshots.load::<BTreeMap<String, Kept>>(key))).await;
         for snapshot in loaded {
             for (key, kept) in snapshot?.map(|snapshot| snapshot.state).unwrap_or_default() {
