@@ -86,6 +86,12 @@ impl ClientEvents {
         self.errors.load(Ordering::Relaxed)
     }
 
+    /// How often in a row the server refused the credential.
+    #[must_use]
+    pub fn refusals(&self) -> u32 {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
     fn note(&self, name: &'static str, event: &Event) {
         match event {
             Event::Connected => {

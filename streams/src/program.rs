@@ -105,6 +105,9 @@ fn set_default(command: &mut clap::Command, key: &str, words: &[String]) -> bool
     known
 }
 
+/// async-nats tells every try of an outage; `connect` tells what is new, once.
+const QUIET: &str = "async_nats=warn,async_nats::connector=off,";
+
 /// Starts logging to standard error; `filter` as in RUST_LOG, for example `info` or `watchkeeper_streams=debug,warn`.
 ///
 /// # Errors
@@ -112,7 +115,7 @@ fn set_default(command: &mut clap::Command, key: &str, words: &[String]) -> bool
 pub fn log(format: Option<LogFormat>, filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| filter.to_owned());
     // The client repeats at INFO, with every try, what `connect` tells once.
-    let quiet = if filter.contains("async_nats") { "" } else { "async_nats=warn," };
+    let quiet = if filter.contains("async_nats") { "" } else { QUIET };
     let filter: Targets = format!("{quiet}{filter}").parse()?;
     let terminal = std::io::stderr().is_terminal();
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);

@@ -161,3 +161,17 @@ async fn events_that_went_elsewhere_come_again_in_their_place() {
         "an event was handled before one that stands before it"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_credential_is_told_and_not_hammered_with() {
+    let (server, other) = (Server::start(), Server::start());
+    let began = Instant::now();
+    let stranger = server.connect_as_stranger(&other).await;
+    until("three refusals", async || match stranger.events.refusals() {
+        refusals if refusals >= 3 => Ok(()),
+        refusals => Err(format!("{refusals} refusals")),
+    })
+    .await;
+    // At least half of 2 s and half of 4 s lie between them.
+    assert!(began.elapsed() > Duration::from_secs(3), "refused three times in {:?}", began.elapsed());
+}
