@@ -11,6 +11,7 @@ use async_nats::jetstream::stream::Stream;
 use futures_util::StreamExt as _;
 use futures_util::stream::ReadyChunks;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Events that are handled together at most.
 const BATCH_EVENTS_MAX: usize = 2048;
@@ -55,24 +56,29 @@ impl Reading {
 
     /// Waits for events and returns them with the message of the last; an error when the reading has stalled or broken.
     pub(crate) async fn next_batch(&mut self) -> Result<(Vec<Event>, Message), async_nats::Error> {
+        let mut messages = self.first_messages().await?;
+        let until = Instant::now() + self.consumer.gather;
+        while messages.len() < BATCH_EVENTS_MAX && !self.consumer.gather.is_zero() {
+            match tokio::time::timeout_at(until, self.batches.next()).await {
+                Ok(more) => messages.extend(received(more)?),
+                Err(_) => break,
+            }
+        }
+        let batch = messages.iter().map(|message| self.next_event(message)).collect::<Result<_, _>>()?;
+        let last = messages.into_iter().next_back().ok_or("a batch without events")?;
+        Ok((batch, last))
+    }
+
+    async fn first_messages(&mut self) -> Result<Vec<Message>, async_nats::Error> {
         loop {
-            match tokio::time::timeout(STALL_AFTER, self.batches.next()).await {
-                Ok(Some(messages)) => {
-                    let messages = messages.into_iter().collect::<Result<Vec<_>, _>>()?;
-                    let batch =
-                        messages.iter().map(|message| self.next_event(message)).collect::<Result<_, _>>()?;
-                    let last = messages.into_iter().next_back().ok_or("a batch without events")?;
-                    return Ok((batch, last));
-                }
-                Ok(None) => return Err("the server ended the pull".into()),
-                Err(_) => {
-                    let info = self.stream.consumer_info(self.consumer.processor).await?;
-                    // Nothing is in hand here, so that what is not acknowledged was lost on the way.
-                    let left = info.num_pending + info.num_ack_pending as u64;
-                    if left > 0 {
-                        return Err(format!("{left} events are pending and none arrives").into());
-                    }
-                }
+            if let Ok(messages) = tokio::time::timeout(STALL_AFTER, self.batches.next()).await {
+                return received(messages);
+            }
+            let info = self.stream.consumer_info(self.consumer.processor).await?;
+            // Nothing is in hand here, so that what is not acknowledged was lost on the way.
+            let left = info.num_pending + info.num_ack_pending as u64;
+            if left > 0 {
+                return Err(format!("{left} events are pending and none arrives").into());
             }
         }
     }
@@ -87,4 +93,11 @@ impl Reading {
         (self.delivery, self.sequence) = (info.consumer_sequence, info.stream_sequence);
         Ok(Event::new(message, &info))
     }
+}
+
+fn received(
+    messages: Option<Vec<Result<Message, pull::MessagesError>>>,
+) -> Result<Vec<Message>, async_nats::Error> {
+    let messages = messages.ok_or("the server ended the pull")?;
+    Ok(messages.into_iter().collect::<Result<_, _>>()?)
 }

@@ -27,13 +27,19 @@ pub const SESSIONS: &str = "SESSIONS";
 pub const SECRETS: &str = "SECRETS";
 
 /// The processor that keeps the newest view of every host.
-pub const LATEST_CONSUMER: Consumer =
-    Consumer { processor: "latest", stream: SAMPLES, filters: &[subjects::LIVE_SAMPLES] };
+pub const LATEST_CONSUMER: Consumer = Consumer {
+    processor: "latest",
+    stream: SAMPLES,
+    filters: &[subjects::LIVE_SAMPLES],
+    gather: Duration::ZERO,
+};
 /// The processor that writes history.
 pub const HISTORY_CONSUMER: Consumer = Consumer {
     processor: "history",
     stream: SAMPLES,
     filters: &[subjects::LIVE_SAMPLES, subjects::BACKFILL_SAMPLES],
+    // A database takes one large request much more cheaply than a hundred small ones.
+    gather: Duration::from_secs(1),
 };
 /// Every durable consumer.
 pub static CONSUMERS: [Consumer; 2] = [LATEST_CONSUMER, HISTORY_CONSUMER];
@@ -64,6 +70,8 @@ pub struct Consumer {
     pub stream: &'static str,
     /// The subjects it takes.
     pub filters: &'static [&'static str],
+    /// How long events are gathered to be handled together; zero takes what is there.
+    pub gather: Duration,
 }
 
 /// What an installation chooses: how much is kept and on how many servers.
