@@ -2,9 +2,20 @@
 //!
 //! A limit that does not hold makes the command fail; a goal only shows.
 
+mod agent;
 mod codec;
+mod footprint;
+mod http;
+mod keep_alive;
+mod listener;
+mod live;
+mod paced;
 mod replay;
 mod report;
+mod restart;
+mod spread;
+mod system;
+mod usage;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -26,6 +37,16 @@ pub enum Benchmark {
     Codec,
     /// Decode and fold of a replayed stream beside the bare read of the same stream (starts a nats-server)
     Replay,
+    /// Sample published until it stands on a live client's socket, beside bare messages (starts the whole system)
+    Live,
+    /// One host and the list of 1,000 hosts, beside a bare server (starts the whole system)
+    Http,
+    /// CPU and memory of processors and gateway at 1,000 hosts (starts the whole system)
+    Footprint,
+    /// Restart of gateway and processors with 10,000 hosts (starts the whole system)
+    Restart,
+    /// CPU and memory of an agent in a minute (starts a nats-server and an agent)
+    Agent,
 }
 
 impl Benchmark {
@@ -33,6 +54,11 @@ impl Benchmark {
         match self {
             Self::Codec => codec::run(),
             Self::Replay => replay::run(),
+            Self::Live => live::run(),
+            Self::Http => http::run(),
+            Self::Footprint => footprint::run(),
+            Self::Restart => restart::run(),
+            Self::Agent => agent::run(),
         }
     }
 }

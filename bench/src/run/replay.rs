@@ -1,23 +1,22 @@
 //! A stream of a fleet's samples, read again: the bare protocol, and the same with decode and fold.
 
 use super::report::{Bound, Row};
+use super::system::{System, fleet_options, processors_context};
 use crate::fleet;
 use anyhow::{Context as _, Result, ensure};
 use async_nats::jetstream::consumer::{DeliverPolicy, push};
-use async_nats::jetstream::{self, context::Context};
+use async_nats::jetstream::context::Context;
 use futures_util::StreamExt as _;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use watchkeeper_schemas::codec;
 use watchkeeper_schemas::ids::{HostId, TeamId};
 use watchkeeper_schemas::sample::Sample;
 use watchkeeper_schemas::subjects::{LIVE_SAMPLES, SampleSubject};
-use watchkeeper_schemas::{codec, subjects};
-use watchkeeper_streams::connect::{Connect, connect};
 use watchkeeper_streams::rebuild::{self, Begin};
 use watchkeeper_streams::topology::{self, Limits, SAMPLES};
 use xtask::stack::{Program, Stack};
-use xtask::tools::Servers;
 
 const HOSTS: u32 = 1_000;
 /// The server syncs every message, so that filling takes the time; the fleet sends as fast as it is answered.
@@ -29,11 +28,10 @@ const ROUNDS: usize = 8;
 const UNFILTERED: &str = "";
 
 pub(super) fn run() -> Result<Vec<Row>> {
-    let data = tempfile::tempdir().context("making a folder for the server")?;
-    let stack = Stack::in_dir(data.path()).programs(&[Program::Nats]).start(&Servers::ensure()?)?;
+    let system = System::start(&[Program::Nats])?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
-    runtime.block_on(measure(&stack))
+    runtime.block_on(measure(&system.stack))
 }
 
 async fn measure(stack: &Stack) -> Result<Vec<Row>> {
@@ -65,27 +63,11 @@ async fn measure(stack: &Stack) -> Result<Vec<Row>> {
     ])
 }
 
-async fn processors_context(stack: &Stack) -> Result<Context> {
-    let inbox = subjects::program_inbox(&"processors".parse()?);
-    let settings =
-        Connect { url: stack.nats_url(), creds: stack.creds().processors.clone(), name: "bench", inbox };
-    Ok(jetstream::new(connect(&settings).await?.client))
-}
-
 /// Fills the stream with the fleet itself, so that its subjects and payloads are those of real use.
 async fn fill(stack: &Stack) -> Result<fleet::Summary> {
     let options = fleet::Options {
-        hosts: HOSTS,
-        tick: Duration::from_millis(100),
-        ready_file: None,
-        nats: Some(stack.nats_url()),
-        creds: Some(stack.creds().fleet.clone()),
-        team: Some(stack.team().parse()?),
         seconds: Some(FILL_STEP_SECONDS),
-        seed: 1,
-        start_index: 0,
-        ack_log: None,
-        quiet: true,
+        ..fleet_options(stack, HOSTS, Duration::from_millis(100))?
     };
     let (_go_on, stopped) = watch::channel(false);
     fleet::play(&options, stopped).await

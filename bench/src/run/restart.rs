@@ -1,0 +1,97 @@
+//! From starting a program again until it does what it is for, with 10,000 hosts.
+
+use super::keep_alive::Connection;
+use super::paced::{Line, Samples};
+use super::report::{Bound, Row};
+use super::spread::Spread;
+use super::system::{System, WHOLE, caught_up};
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use xtask::stack::Program;
+
+const HOSTS: u32 = 10_000;
+const ROUNDS: usize = 7;
+const LIMIT_MS: f64 = 100.0;
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A system that is restarted in parts.
+struct Restarts {
+    system: System,
+    runtime: Runtime,
+    line: Line,
+    samples: Samples,
+}
+
+pub(super) fn run() -> Result<Vec<Row>> {
+    let system = System::start(&WHOLE)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting tokio")?;
+    let mut samples = Samples::of(&system.stack, HOSTS)?;
+    let mut line = runtime.block_on(Line::stored(&system.stack))?;
+    runtime.block_on(async {
+        line.send(&mut samples, HOSTS as usize, f64::INFINITY).await?;
+        caught_up(&system.stack).await
+    })?;
+    system.wait_for_hosts(HOSTS)?;
+    let mut restarts = Restarts { system, runtime, line, samples };
+    let gateway = restarts.of(&[Program::Gateway])?;
+    let processors = restarts.of(&[Program::Processors])?;
+    let both = restarts.of(&[Program::Processors, Program::Gateway])?;
+    let row = |what, measured, bound| Row { what, measured, unit: "ms", bound };
+    Ok(vec![
+        row("restart: gateway, 10,000 hosts, median", gateway.p50_ms(), Bound::GoalAtMost(LIMIT_MS)),
+        row("restart: gateway, the slowest", gateway.ms(1.0), Bound::None),
+        row("restart: processors, 10,000 hosts, median", processors.p50_ms(), Bound::GoalAtMost(LIMIT_MS)),
+        row("restart: processors, the slowest", processors.ms(1.0), Bound::None),
+        row("restart: both at once, 10,000 hosts, median", both.p50_ms(), Bound::GoalAtMost(LIMIT_MS)),
+        row("restart: both at once, the slowest", both.ms(1.0), Bound::None),
+    ])
+}
+
+impl Restarts {
+    /// Times from starting these programs until the gateway is ready, lists every host and shows a sample that was
+    /// stored while they were down.
+    fn of(&mut self, programs: &[Program]) -> Result<Spread> {
+        let mut times = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            programs.iter().rev().try_for_each(|program| self.system.stack.stop(*program))?;
+            let sent = self.runtime.block_on(self.line.send(&mut self.samples, 1, f64::INFINITY))?;
+            let stored = sent.first().and_then(|it| it.sequence).context("a sample without a number")?;
+            let begin = Instant::now();
+            programs.iter().try_for_each(|program| self.system.stack.launch(*program))?;
+            self.wait_until_shown(begin, stored)?;
+            times.push(begin.elapsed());
+            self.system.wait_for_hosts(HOSTS)?;
+            self.runtime.block_on(caught_up(&self.system.stack))?;
+        }
+        Ok(Spread::of(times))
+    }
+
+    fn wait_until_shown(&self, begin: Instant, stored: u64) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Host {
+            sequence: u64,
+        }
+        let path = format!("/api/v1/hosts/{}", self.samples.last_host());
+        let look = || -> Result<bool> {
+            let mut connection: Connection = self.system.gateway()?;
+            if connection.get("/readyz")?.0 != 200 {
+                return Ok(false);
+            }
+            let (status, body) = connection.get(&path)?;
+            Ok(status == 200 && serde_json::from_slice::<Host>(body)?.sequence >= stored)
+        };
+        // A gateway that does not listen yet refuses; the deadline tells what it was in the end.
+        loop {
+            match look() {
+                Ok(true) => return Ok(()),
+                Ok(false) if begin.elapsed() > DEADLINE => bail!("{path} never showed sample {stored}"),
+                Err(failure) if begin.elapsed() > DEADLINE => return Err(failure),
+                Ok(false) | Err(_) => std::thread::sleep(LOOK_EVERY),
+            }
+        }
+    }
+}
