@@ -1,7 +1,8 @@
 //! The server dies, halts, forgets; somebody else takes events: nothing acknowledged is lost, and it goes on.
 
 use crate::probe::Running;
-use crate::stack::{Server, until};
+use crate::stack::{Fleet, Server, until};
+use async_nats::jetstream::stream::Stream;
 use futures_util::StreamExt as _;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -117,15 +118,21 @@ async fn a_halted_server_is_left_and_found_again() {
     running.until("the new event handled", |told| told.numbers().len() == 11).await;
 }
 
-#[tokio::test]
-async fn a_consumer_deleted_behind_its_back_is_made_anew_and_nothing_is_lost() {
-    let server = Server::start();
+/// A runner that has handled the fleet's first ten events, and the stream they stand in.
+async fn ten_handled(server: &Server) -> (Running, Fleet, Stream) {
     let context = server.ready().await;
-    let mut running = Running::start(&server).await;
+    let mut running = Running::start(server).await;
     let fleet = server.fleet().await;
     fleet.publish_in_order(0..10).await;
     running.until("all handled", |told| told.handled.len() == 10).await;
     let stream = context.get_stream(LATEST_CONSUMER.stream).await.unwrap();
+    (running, fleet, stream)
+}
+
+#[tokio::test]
+async fn a_consumer_deleted_behind_its_back_is_made_anew_and_nothing_is_lost() {
+    let server = Server::start();
+    let (mut running, fleet, stream) = ten_handled(&server).await;
     stream.delete_consumer(LATEST_CONSUMER.processor).await.unwrap();
     fleet.publish_in_order(10..20).await;
     running.until("the new events handled", |told| told.numbers().len() == 20).await;
@@ -134,12 +141,7 @@ async fn a_consumer_deleted_behind_its_back_is_made_anew_and_nothing_is_lost() {
 #[tokio::test]
 async fn events_that_went_elsewhere_come_again_in_their_place() {
     let server = Server::start();
-    let context = server.ready().await;
-    let mut running = Running::start(&server).await;
-    let fleet = server.fleet().await;
-    fleet.publish_in_order(0..10).await;
-    running.until("all handled", |told| told.handled.len() == 10).await;
-    let stream = context.get_stream(LATEST_CONSUMER.stream).await.unwrap();
+    let (mut running, fleet, stream) = ten_handled(&server).await;
     let consumer: async_nats::jetstream::consumer::PullConsumer =
         stream.get_consumer(LATEST_CONSUMER.processor).await.unwrap();
     // Two wait for events now: the server gives some to this one, which keeps them to itself.

@@ -81,7 +81,6 @@ impl Server {
             .unwrap()
     }
 
-    /// JetStream as the processors have it, with everything in the table made.
     /// A connection with another installation's credential, which this server cannot know.
     pub(crate) async fn connect_as_stranger(&self, strangers: &Server) -> Connected {
         let inbox = subjects::program_inbox(&Program::Processors.to_string().parse().unwrap());
@@ -90,6 +89,7 @@ impl Server {
         connect(&Connect { url, creds, name: "stranger", inbox }).await.unwrap()
     }
 
+    /// JetStream as the processors have it, with everything in the table made.
     pub(crate) async fn ready(&self) -> Context {
         let context = jetstream(self.connect(Program::Processors).await.client);
         ensure(&context, &Limits::default()).await.unwrap();
