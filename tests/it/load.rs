@@ -109,10 +109,11 @@ async fn publish(
     let id: HostId = host.parse().unwrap();
     let mut seq = 0;
     let mut ticks = tokio::time::interval(tick);
+    let mut waiting: Option<(String, Vec<u8>)> = None;
     while !*stopped.borrow() {
         ticks.tick().await;
-        let (subject, bytes) = frame(&sample(id.as_str(), seq + 1));
-        let request = connected.client.request(subject, bytes.into());
+        let (subject, bytes) = waiting.take().unwrap_or_else(|| frame(&sample(id.as_str(), seq + 1)));
+        let request = connected.client.request(subject.clone(), bytes.clone().into());
         let answer = tokio::time::timeout(ACKNOWLEDGEMENT_TIMEOUT, request).await;
         if let Ok(Ok(answer)) = answer
             && serde_json::from_slice::<serde_json::Value>(&answer.payload)
@@ -120,6 +121,9 @@ async fn publish(
         {
             seq += 1;
             counter.fetch_add(1, Ordering::Relaxed);
+        } else {
+            // It may be stored though its acknowledgement was lost: only the very same bytes are the same sample.
+            waiting = Some((subject, bytes));
         }
     }
     (host, seq)
