@@ -106,6 +106,11 @@ fn is_slug(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) && bytes.iter().all(inner)
 }
 
+fn is_user_key(bytes: &[u8]) -> bool {
+    let base32 = |b: &u8| b.is_ascii_uppercase() || (b'2'..=b'7').contains(b);
+    bytes.len() == 56 && bytes[0] == b'U' && bytes.iter().all(base32)
+}
+
 fn is_metric_name(bytes: &[u8]) -> bool {
     bytes.contains(&b'.') && are_words(bytes)
 }
@@ -140,6 +145,31 @@ text_id!(
     /// A rule of a team, or a built-in one.
     RuleId, "rule id", 64, "1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit",
     "^[a-z0-9][a-z0-9_-]{0,63}$", is_slug
+);
+text_id!(
+    /// A person: the name that they log in with.
+    UserId, "user name", 32, "1 to 32 of a-z, 0-9, - and _, beginning with a letter or digit",
+    "^[a-z0-9][a-z0-9_-]{0,31}$", is_slug
+);
+text_id!(
+    /// A personal token: the part of it that is no secret.
+    TokenId, "token id", 32, "1 to 32 of a-z, 0-9, - and _, beginning with a letter or digit",
+    "^[a-z0-9][a-z0-9_-]{0,31}$", is_slug
+);
+text_id!(
+    /// An invitation.
+    InvitationId, "invitation id", 32, "1 to 32 of a-z, 0-9, - and _, beginning with a letter or digit",
+    "^[a-z0-9][a-z0-9_-]{0,31}$", is_slug
+);
+text_id!(
+    /// A third-party tool that hears a team's public feed.
+    ReaderName, "reader name", 32, "1 to 32 of a-z, 0-9, - and _, beginning with a letter or digit",
+    "^[a-z0-9][a-z0-9_-]{0,31}$", is_slug
+);
+text_id!(
+    /// The public nkey of a NATS user.
+    PublicKey, "public key", 56, "the public nkey of a user: U and 55 of A-Z and 2-7",
+    "^U[A-Z2-7]{55}$", is_user_key
 );
 text_id!(
     /// A processor: the name of a durable consumer and of what it does.

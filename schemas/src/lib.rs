@@ -9,6 +9,7 @@ pub mod metric_docs;
 pub mod parked;
 pub mod public;
 pub mod quantity;
+pub mod registry;
 pub mod sample;
 pub mod subjects;
 pub mod usual_host;

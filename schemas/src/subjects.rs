@@ -1,6 +1,7 @@
 //! The one place that builds and parses subjects; nowhere else in the workspace is a subject spelled out.
 
 use crate::ids::{HostId, InvalidId, ProcessorName, RuleId, Shard, TeamId};
+use crate::journal::Fact;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,6 +15,13 @@ pub const BACKFILL_SAMPLES: &str = "backfill.v1.*.*.*";
 pub const TICK: &str = "tick.v1";
 /// Every subject of JOURNAL.
 pub const JOURNAL_FILTER: &str = "journal.v1.>";
+/// The kinds of facts, as subjects name them.
+const JOURNAL_KINDS: [&str; 9] =
+    ["user", "token", "team", "member", "invitation", "host", "reader", "credential", "flag"];
+/// Facts that the processors record: hosts that are held off.
+pub const JOURNAL_FLAGS: &str = "journal.v1.*.flag.*";
+/// Every subject of AUDIT.
+pub const AUDIT_FILTER: &str = "audit.v1.*";
 /// Every subject of ALERTS.
 pub const ALERTS_FILTER: &str = "alert.v1.>";
 /// Every subject of NOTICES.
@@ -72,7 +80,7 @@ const STATE_QUESTIONS: [&str; 5] = [
 ];
 /// What the processors publish beside reading: the topology (nothing is ever deleted or purged), acknowledgements,
 /// their two buckets, the clock, transitions, notices, parked events and the public feed.
-const PROCESSORS_WRITE: [&str; 13] = [
+const PROCESSORS_WRITE: [&str; 14] = [
     "$JS.API.STREAM.CREATE.*",
     "$JS.API.STREAM.UPDATE.*",
     "$JS.API.CONSUMER.DELETE.*.*",
@@ -86,14 +94,16 @@ const PROCESSORS_WRITE: [&str; 13] = [
     NOTICES_FILTER,
     PARKED_FILTER,
     PUBLIC,
+    JOURNAL_FLAGS,
 ];
 /// What the processors read.
 const PROCESSORS_READ: [&str; 8] =
     ["SAMPLES", "JOURNAL", "ALERTS", "NOTICES", "PARKED", "KV_LATEST", "KV_SNAPSHOTS", "KV_SECRETS"];
 /// What the gateway publishes beside reading: facts about configuration and its two buckets; one message of SAMPLES
 /// by its sequence tells the time up to which a processor has come.
-const GATEWAY_WRITE: [&str; 7] = [
+const GATEWAY_WRITE: [&str; 10] = [
     JOURNAL_FILTER,
+    AUDIT_FILTER,
     "$KV.SESSIONS.>",
     "$KV.SECRETS.>",
     "$JS.API.STREAM.MSG.GET.SAMPLES",
@@ -101,9 +111,12 @@ const GATEWAY_WRITE: [&str; 7] = [
     "$JS.API.DIRECT.GET.SAMPLES.>",
     // Its watch removes its consumer when a connection was lost.
     "$JS.API.CONSUMER.DELETE.KV_LATEST.*",
+    "$JS.API.CONSUMER.DELETE.KV_SESSIONS.*",
+    "$JS.API.CONSUMER.DELETE.KV_SECRETS.*",
 ];
 /// What the gateway reads.
-const GATEWAY_READ: [&str; 6] = ["JOURNAL", "ALERTS", "NOTICES", "KV_LATEST", "KV_SESSIONS", "KV_SECRETS"];
+const GATEWAY_READ: [&str; 7] =
+    ["AUDIT", "JOURNAL", "ALERTS", "NOTICES", "KV_LATEST", "KV_SESSIONS", "KV_SECRETS"];
 
 /// What the processors may publish.
 #[must_use]
@@ -171,10 +184,10 @@ pub fn program_inbox(program: &ProcessorName) -> String {
     format!("_INBOX.{program}")
 }
 
-/// Where a fact about configuration stands in JOURNAL.
+/// Where the audit of a scope stands in AUDIT.
 #[must_use]
-pub fn journal(team: &TeamId, kind: &ProcessorName, id: &HostId) -> String {
-    format!("journal.v1.{team}.{kind}.{id}")
+pub fn audit(scope: &JournalScope) -> String {
+    format!("audit.v1.{scope}")
 }
 
 /// Where transitions of an alert stand in ALERTS.
@@ -193,6 +206,84 @@ pub fn parked(processor: &ProcessorName) -> String {
 #[must_use]
 pub fn public_host(team: &TeamId, host: &HostId) -> String {
     format!("public.v1.{team}.host.{host}")
+}
+
+/// Whom a fact belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JournalScope {
+    /// One team.
+    Team(TeamId),
+    /// No team: people and their tokens. Written `_`, which is no team's id.
+    Everyone,
+}
+
+impl fmt::Display for JournalScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Team(team) => team.fmt(f),
+            Self::Everyone => f.write_str("_"),
+        }
+    }
+}
+
+impl FromStr for JournalScope {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if text == "_" { Ok(Self::Everyone) } else { Ok(Self::Team(text.parse()?)) }
+    }
+}
+
+/// The subject of a fact: whom it belongs to, its kind and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalSubject {
+    /// Whom it belongs to.
+    pub scope: JournalScope,
+    /// The kind of fact.
+    pub kind: &'static str,
+    /// The id of what it is about.
+    pub id: String,
+}
+
+impl JournalSubject {
+    /// Where a fact belongs; `None` when its kind cannot belong to this scope.
+    #[must_use]
+    pub fn of(scope: JournalScope, fact: &Fact) -> Option<Self> {
+        let (kind, id, of_team) = match fact {
+            Fact::User { id, .. } => (JOURNAL_KINDS[0], id.to_string(), false),
+            Fact::Token { id, .. } => (JOURNAL_KINDS[1], id.to_string(), false),
+            Fact::Team { id, .. } => (JOURNAL_KINDS[2], id.to_string(), true),
+            Fact::Member { id, .. } => (JOURNAL_KINDS[3], id.to_string(), true),
+            Fact::Invitation { id, .. } => (JOURNAL_KINDS[4], id.to_string(), true),
+            Fact::Host { id, .. } => (JOURNAL_KINDS[5], id.to_string(), true),
+            Fact::Reader { id, .. } => (JOURNAL_KINDS[6], id.to_string(), true),
+            Fact::Credential { id, .. } => (JOURNAL_KINDS[7], id.to_string(), true),
+            Fact::Flag { id, .. } => (JOURNAL_KINDS[8], id.to_string(), true),
+        };
+        let its_own = match (&scope, fact) {
+            (JournalScope::Team(team), Fact::Team { id, .. }) => team == id,
+            (JournalScope::Team(_), _) => of_team,
+            (JournalScope::Everyone, _) => !of_team,
+        };
+        its_own.then_some(Self { scope, kind, id })
+    }
+}
+
+impl fmt::Display for JournalSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "journal.v1.{}.{}.{}", self.scope, self.kind, self.id)
+    }
+}
+
+impl FromStr for JournalSubject {
+    type Err = SubjectError;
+    fn from_str(text: &str) -> Result<Self, SubjectError> {
+        let form = || SubjectError::Form(text.chars().take(200).collect());
+        let mut words = text.strip_prefix("journal.v1.").ok_or_else(form)?.split('.');
+        let mut word = || words.next().filter(|word| !word.is_empty()).ok_or_else(form);
+        let (scope, kind, id) = (word()?.parse()?, word()?, word()?.to_owned());
+        let kind = JOURNAL_KINDS.into_iter().find(|known| *known == kind).ok_or_else(form)?;
+        if words.next().is_some() { Err(form()) } else { Ok(Self { scope, kind, id }) }
+    }
 }
 
 /// Which way a sample came.

@@ -5,6 +5,7 @@
 pub mod backoff;
 pub mod connect;
 pub mod event;
+pub mod journal;
 pub mod lag;
 pub mod parking;
 pub mod processor;

@@ -87,7 +87,7 @@ pub async fn read(
 }
 
 /// A consumer that lives in the server's memory as long as it is read.
-fn reader(filters: &[&str], begin: Begin) -> pull::Config {
+pub(crate) fn reader(filters: &[&str], begin: Begin) -> pull::Config {
     let filters = if filters.is_empty() { &[subjects::EVERYTHING] } else { filters };
     pull::Config {
         filter_subjects: filters.iter().map(ToString::to_string).collect(),

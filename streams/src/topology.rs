@@ -11,6 +11,8 @@ use watchkeeper_schemas::subjects;
 pub const SAMPLES: &str = "SAMPLES";
 /// Facts about configuration, for good.
 pub const JOURNAL: &str = "JOURNAL";
+/// Who did what, chained by hashes, for good.
+pub const AUDIT: &str = "AUDIT";
 /// Transitions of alerts.
 pub const ALERTS: &str = "ALERTS";
 /// Notices: decided, tried, delivered.
@@ -156,6 +158,7 @@ pub fn streams(limits: &Limits) -> Vec<Config> {
             ..log(SAMPLES, &subjects::SAMPLES_FILTERS, limits.samples_age, limits.samples_bytes)
         },
         log(JOURNAL, &[subjects::JOURNAL_FILTER], Duration::ZERO, -1),
+        log(AUDIT, &[subjects::AUDIT_FILTER], Duration::ZERO, -1),
         log(ALERTS, &[subjects::ALERTS_FILTER], 400 * DAY, -1),
         Config {
             discard: DiscardPolicy::New,

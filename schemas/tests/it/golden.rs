@@ -7,7 +7,10 @@ use std::fs;
 use std::path::PathBuf;
 use watchkeeper_schemas::codec;
 use watchkeeper_schemas::ids::{BootId, Shard};
-use watchkeeper_schemas::journal::{Fact, Host, JournalEvent, Team};
+use watchkeeper_schemas::journal::{
+    Collector, Credential, Enrolment, Fact, Flag, FlagReason, Host, Invitation, JournalEvent, Member, Reader,
+    Role, Scope, Team, Token, User,
+};
 use watchkeeper_schemas::parked::Parked;
 use watchkeeper_schemas::quantity::{Num, Text, UnixMs};
 use watchkeeper_schemas::sample::{Custom, Sample};
@@ -119,27 +122,70 @@ pub(crate) fn parked() -> Parked {
     }
 }
 
-pub(crate) fn journal() -> [(&'static str, JournalEvent); 3] {
+const KEY: &str = "UDXB3BGDGO5JXLWGHHRCPCLRF3QX5DSBHIRFXRZGVRQWIAWV5RIUO5FU";
+
+/// One event of each kind and state; those of no team come with no team.
+pub(crate) fn journal() -> Vec<(&'static str, JournalEvent)> {
     let event = |cause: &str, fact| JournalEvent {
         v: 1,
-        author: "gateway".to_owned(),
+        author: "alice".to_owned(),
         cause: cause.to_owned(),
         time: UnixMs(1_790_000_000_000),
         fact,
     };
-    let host = Host {
+    let until = UnixMs(1_790_000_300_000);
+    let host = |enrolment| Host {
         name: "Front door".to_owned(),
         tags: ["web".to_owned(), "eu".to_owned()].into(),
         interval_ms: 5_000,
+        mounts: ["/".to_owned()].into(),
+        without: [Collector::DiskIo].into(),
         paused: false,
+        enrolment,
     };
-    let id = || "web-1".parse().unwrap();
-    let team =
-        Fact::Team { id: "default".parse().unwrap(), value: Some(Team { name: "Default".to_owned() }) };
-    [
-        ("journal-team", event("first start", team)),
-        ("journal-host", event("enrolled", Fact::Host { id: id(), value: Some(host) })),
+    let (key, user, id) = (|| KEY.parse().unwrap(), || "alice".parse().unwrap(), || "web-1".parse().unwrap());
+    let of_host = |enrolment| Fact::Host { id: id(), value: Some(host(enrolment)) };
+    let team = Team { name: "Default".to_owned() };
+    let person = User { display_name: "Alice".to_owned(), disabled: false };
+    let token = Token {
+        user: user(),
+        name: "deploy".to_owned(),
+        scope: Scope::Read,
+        team: Some("default".parse().unwrap()),
+        expires: until,
+    };
+    let invitation =
+        Invitation { role: Role::Viewer, note: "Bob of operations".to_owned(), by: user(), expires: until };
+    let agent = Credential::Agent { host: id(), expires: until };
+    let flag = Flag { reason: FlagReason::Flood, count: 812, until, strikes: 1 };
+    vec![
+        ("journal-user", event("set up", Fact::User { id: user(), value: Some(person) })),
+        ("journal-token", event("made", Fact::Token { id: "t1".parse().unwrap(), value: Some(token) })),
+        (
+            "journal-team",
+            event("first start", Fact::Team { id: "default".parse().unwrap(), value: Some(team) }),
+        ),
+        (
+            "journal-member",
+            event("set up", Fact::Member { id: user(), value: Some(Member { role: Role::Owner }) }),
+        ),
+        (
+            "journal-invitation",
+            event("invited", Fact::Invitation { id: "i1".parse().unwrap(), value: Some(invitation) }),
+        ),
+        ("journal-host", event("made", of_host(Enrolment::Waiting { until: Some(until) }))),
+        ("journal-host-activating", event("enrolled", of_host(Enrolment::Activating { key: key(), until }))),
+        ("journal-host-active", event("first sample", of_host(Enrolment::Active { key: key() }))),
         ("journal-host-removed", event("removed by hand", Fact::Host { id: id(), value: None })),
+        (
+            "journal-reader",
+            event(
+                "made",
+                Fact::Reader { id: "wall".parse().unwrap(), value: Some(Reader { key: key(), by: user() }) },
+            ),
+        ),
+        ("journal-credential", event("enrolled", Fact::Credential { id: key(), value: Some(agent) })),
+        ("journal-flag", event("guard", Fact::Flag { id: id(), value: Some(flag) })),
     ]
 }
 

@@ -5,3 +5,4 @@ mod any_sample;
 mod codec;
 mod golden;
 mod published;
+mod registry;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test they are the message")]
 
 mod faults;
+mod journal;
 mod lag;
 mod probe;
 mod rebuild;
