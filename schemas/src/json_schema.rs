@@ -1,5 +1,6 @@
 //! The published JSON Schemas of everything that people or other programs read, made from the types and the catalogue.
 
+use crate::audit::AuditEntry;
 use crate::catalogue::{Metric, Section};
 use crate::journal::JournalEvent;
 use crate::parked::Parked;
@@ -9,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 /// Every schema with the name of its file in `schemas/json/`.
 #[must_use]
-pub fn all() -> [(&'static str, Value); 5] {
+pub fn all() -> [(&'static str, Value); 6] {
     [
+        ("audit-entry.json", schemars::schema_for!(AuditEntry).into()),
         ("host-head.json", schemars::schema_for!(HostHead).into()),
         ("host-view.json", host_view()),
         ("journal-event.json", schemars::schema_for!(JournalEvent).into()),

@@ -2,6 +2,7 @@
 //!
 //! Read `processor.rs` first, then `runner.rs`. Nothing here knows what an event means.
 
+pub mod audit;
 pub mod backoff;
 pub mod connect;
 pub mod event;

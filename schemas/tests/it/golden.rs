@@ -2,9 +2,10 @@
 
 use data_encoding::HEXLOWER;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
+use watchkeeper_schemas::audit::{Action, AuditEntry, Deed, Hash, Outcome, Via};
 use watchkeeper_schemas::codec;
 use watchkeeper_schemas::ids::{BootId, Shard};
 use watchkeeper_schemas::journal::{
@@ -189,6 +190,25 @@ pub(crate) fn journal() -> Vec<(&'static str, JournalEvent)> {
     ]
 }
 
+pub(crate) fn audit_entry() -> AuditEntry {
+    AuditEntry {
+        v: 1,
+        number: 7,
+        previous: Hash::of(b"the entry before").to_string(),
+        time: UnixMs(1_790_000_000_000),
+        deed: Deed {
+            action: Action::HostChange,
+            outcome: Outcome::Done,
+            actor: Some("alice".parse().unwrap()),
+            via: Via::Session,
+            from: Some("192.0.2.7".to_owned()),
+            object: "web-1".to_owned(),
+            before: Some(json!({ "name": "Front door" })),
+            after: Some(json!({ "name": "Back door" })),
+        },
+    }
+}
+
 fn check_both_ways<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
     let file = format!("golden/{name}.json");
     check_json(&file, &serde_json::to_value(value).unwrap());
@@ -199,6 +219,7 @@ fn check_both_ways<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug
 #[test]
 fn parked_events_and_journal_events_decode_for_ever() {
     check_both_ways("parked", &parked());
+    check_both_ways("audit-entry", &audit_entry());
     for (name, event) in journal() {
         check_both_ways(name, &event);
     }

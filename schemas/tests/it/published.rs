@@ -1,6 +1,6 @@
 //! What is published beside the code: JSON Schemas and the page about metrics are as the code makes them, and true.
 
-use crate::golden::{check_json, head_of, journal, parked, path, updating, view_of};
+use crate::golden::{audit_entry, check_json, head_of, journal, parked, path, updating, view_of};
 use serde_json::{Value, json};
 use std::fs;
 use watchkeeper_schemas::usual_host::{usual_host, usual_inventory};
@@ -65,6 +65,7 @@ fn what_we_write_is_valid_by_the_published_schemas() {
     let head = head_of(&sample);
     check("host-head.json", &serde_json::to_value(&head).unwrap());
     check("parked.json", &serde_json::to_value(parked()).unwrap());
+    check("audit-entry.json", &serde_json::to_value(audit_entry()).unwrap());
     for (_, event) in journal() {
         check("journal-event.json", &serde_json::to_value(event).unwrap());
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test they are the message")]
 
+mod audit;
 mod faults;
 mod journal;
 mod lag;
