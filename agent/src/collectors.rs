@@ -1,77 +1,18 @@
 //! What of a host is read: the names of the collectors and where the host lies.
 
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as ValueError;
 use std::path::PathBuf;
 
-/// One collector, as `--without` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Collector {
-    /// Time of all processors, their clock rate, context switches, interrupts.
-    Cpu,
-    /// Each processor.
-    Cores,
-    /// Run queue averages.
-    Load,
-    /// Main memory.
-    Memory,
-    /// Swap space.
-    Swap,
-    /// Mounted file systems.
-    Disks,
-    /// Block devices.
-    DiskIo,
-    /// Network interfaces.
-    Networks,
-    /// Temperature sensors.
-    Temperatures,
-    /// Processes and threads.
-    Processes,
-    /// Time in which something waited for a resource.
-    Pressure,
-    /// Uptime, open files, TCP sockets.
-    System,
-}
+pub use watchkeeper_schemas::journal::Collector;
 
-impl Collector {
-    /// Every collector.
-    pub const ALL: [Self; 12] = [
-        Self::Cpu,
-        Self::Cores,
-        Self::Load,
-        Self::Memory,
-        Self::Swap,
-        Self::Disks,
-        Self::DiskIo,
-        Self::Networks,
-        Self::Temperatures,
-        Self::Processes,
-        Self::Pressure,
-        Self::System,
-    ];
-
-    /// Its name: that of the section in a sample which it fills.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Cores => "cores",
-            Self::Load => "load",
-            Self::Memory => "memory",
-            Self::Swap => "swap",
-            Self::Disks => "disks",
-            Self::DiskIo => "disk_io",
-            Self::Networks => "networks",
-            Self::Temperatures => "temperatures",
-            Self::Processes => "processes",
-            Self::Pressure => "pressure",
-            Self::System => "system",
-        }
-    }
-
-    /// The collector of a name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|collector| collector.name() == name)
-    }
+/// The collector of a name: that of the section in a sample which it fills.
+///
+/// # Errors
+/// The names there are.
+pub fn collector(name: &str) -> Result<Collector, ValueError> {
+    Collector::deserialize(name.into_deserializer())
 }
 
 /// Which file systems are told.
@@ -92,4 +33,16 @@ pub struct Observe {
     pub mounts: Mounts,
     /// Collectors that are switched off.
     pub without: Vec<Collector>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_is_named_as_in_the_api() {
+        assert_eq!(collector("disk_io"), Ok(Collector::DiskIo));
+        let told = collector("gpus").unwrap_err().to_string();
+        assert!(told.contains("gpus") && told.contains("temperatures"), "{told}");
+    }
 }

@@ -1,17 +1,25 @@
 //! The life of the agent: read the configuration, do what was asked, say how it ended.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 use watchkeeper_agent::check::check;
-use watchkeeper_agent::run::run;
-use watchkeeper_agent::settings::{Arguments, CheckArguments, Command, Mistakes, RunArguments, RunSettings};
+use watchkeeper_agent::enrolment::{Kept, enroll};
+use watchkeeper_agent::folder::Folder;
+use watchkeeper_agent::gateway::GatewayError;
+use watchkeeper_agent::renewal::{EXIT_CUT_OFF, RenewError, renew};
+use watchkeeper_agent::run::{RunError, run};
+use watchkeeper_agent::settings::{
+    Arguments, CheckArguments, Command, EnrollArguments, Mistakes, RenewArguments, RunArguments, RunSettings,
+};
 use watchkeeper_streams::program::{EXIT_CONFIG, configure, log, shutdown_signal};
 
 fn main() -> ExitCode {
-    let arguments: Arguments = match configure(std::env::args_os()) {
-        Ok(arguments) => arguments,
-        Err(told) => told.exit(),
+    let (arguments, folder) = match arguments() {
+        Ok(read) => read,
+        Err(code) => return code,
     };
     if let Err(error) = log(arguments.log_format, &arguments.log) {
         return mistaken(&Mistakes(vec![format!(
@@ -19,13 +27,58 @@ fn main() -> ExitCode {
         )]));
     }
     match &arguments.command {
-        Command::Run(arguments) => run_command(arguments),
+        Command::Enroll(arguments) => enroll_command(arguments),
+        Command::Run(arguments) => run_command(arguments, folder),
+        Command::Renew(arguments) => renew_command(arguments),
         Command::Check(arguments) => check_command(arguments),
     }
 }
 
-fn run_command(arguments: &RunArguments) -> ExitCode {
-    let settings = match arguments.settings() {
+/// What was typed; for an enrolled host with the settings of its folder below it.
+fn arguments() -> Result<(Arguments, Option<Folder>), ExitCode> {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let read = |words: Vec<OsString>| -> Arguments {
+        configure(words.into_iter()).unwrap_or_else(|told: clap::Error| told.exit())
+    };
+    let arguments = read(typed.clone());
+    let Some(folder) = arguments.folder().map_err(|mistakes| mistaken(&mistakes))? else {
+        return Ok((arguments, None));
+    };
+    let settings = [OsString::from("--config"), folder.settings().into()];
+    Ok((read([typed, settings.into()].concat()), Some(folder)))
+}
+
+/// Enrolls, then becomes `run` as a new program: the token is no longer among its arguments.
+fn enroll_command(arguments: &EnrollArguments) -> ExitCode {
+    let Kept { folder, enrolled } = match enroll(arguments) {
+        Ok(kept) => kept,
+        Err(error) => return failed(&error),
+    };
+    let told = format!(
+        "enrolled as {} in team {}; credential and settings are in {}\n",
+        enrolled.host,
+        enrolled.team,
+        folder.path().display()
+    );
+    if arguments.no_start {
+        return print(&format!(
+            "{told}begin with: watchkeeper-agent run --dir {}\n",
+            folder.path().display()
+        ));
+    }
+    // The agent that follows says the rest.
+    let _unread = print(&told);
+    let error = std::process::Command::new("/proc/self/exe")
+        .arg0("watchkeeper-agent")
+        .args(["run", "--dir"])
+        .arg(folder.path())
+        .env_remove("WATCHKEEPER_ENROL_TOKEN")
+        .exec();
+    failed(&error)
+}
+
+fn run_command(arguments: &RunArguments, folder: Option<Folder>) -> ExitCode {
+    let settings = match arguments.settings(folder) {
         Ok(settings) => settings,
         Err(mistakes) => return mistaken(&mistakes),
     };
@@ -35,7 +88,27 @@ fn run_command(arguments: &RunArguments) -> ExitCode {
             settings.subject.host, settings.subject.team
         ));
     }
-    ended(publish(settings))
+    match publish(settings) {
+        Err(error) if error.downcast_ref().is_some_and(|why| matches!(why, RunError::CutOff(_))) => {
+            tracing::error!("{error}");
+            ExitCode::from(EXIT_CUT_OFF)
+        }
+        ended_otherwise => ended(ended_otherwise),
+    }
+}
+
+fn renew_command(arguments: &RenewArguments) -> ExitCode {
+    let Some(gateway) = &arguments.gateway else {
+        return mistaken(&Mistakes(vec!["gateway: its address is missing: give --gateway URL".to_owned()]));
+    };
+    match renew(&arguments.folder(), gateway, arguments.allow_http) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ RenewError::Gateway(GatewayError::Refused { .. })) => {
+            failed(&error);
+            ExitCode::from(EXIT_CUT_OFF)
+        }
+        Err(error) => failed(&error),
+    }
 }
 
 fn check_command(arguments: &CheckArguments) -> ExitCode {
@@ -69,6 +142,12 @@ fn ended(result: Result<(), Box<dyn Error>>) -> ExitCode {
 fn mistaken(mistakes: &Mistakes) -> ExitCode {
     eprintln!("{mistakes}");
     ExitCode::from(EXIT_CONFIG)
+}
+
+#[expect(clippy::print_stderr, reason = "what a command could not do is told to whoever typed it")]
+fn failed(error: &dyn Error) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
 }
 
 /// Prints for people and pipes; a reader that went away is no failure.

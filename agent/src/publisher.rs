@@ -6,12 +6,13 @@ use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use watchkeeper_schemas::subjects::{Lane, SampleSubject};
 use watchkeeper_streams::backoff::Backoff;
-use watchkeeper_streams::connect::{ClientEvents, Connect, ConnectError, connect};
+use watchkeeper_streams::connect::{ClientEvents, Connect, ConnectError, connect_trusting};
 
 /// After a refusal nothing is published for up to this long, then longer.
 const REFUSED_WAIT_FIRST: Duration = Duration::from_secs(1);
@@ -51,8 +52,7 @@ struct Refusal {
 /// A connection and the samples that go over it.
 pub struct Publisher {
     client: Client,
-    // Kept: the counter of connects lives in it.
-    _events: Arc<ClientEvents>,
+    events: Arc<ClientEvents>,
     connects: watch::Receiver<u64>,
     /// The server and its number for the connection that was last published on.
     link: (String, u64),
@@ -69,12 +69,17 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Begins to connect as the agent of `subject`; goes on trying for ever.
+    /// Begins to connect as the agent of `subject`, trusting the certificates of the file `roots`, too; goes on trying
+    /// for ever.
     ///
     /// # Errors
     /// When the credential or the address cannot be used.
-    pub async fn connect(settings: &Connect, subject: &SampleSubject) -> Result<Self, PublishError> {
-        let connected = connect(settings).await?;
+    pub async fn connect(
+        settings: &Connect,
+        roots: Option<&Path>,
+        subject: &SampleSubject,
+    ) -> Result<Self, PublishError> {
+        let connected = connect_trusting(settings, roots).await?;
         // A new inbox each start: an answer to an earlier process acknowledges nothing of this one.
         let inbox = connected.client.new_inbox();
         let answers = connected.client.subscribe(below(&inbox, &"*")).await?;
@@ -82,7 +87,7 @@ impl Publisher {
             connects: connected.events.connects(),
             link: Default::default(),
             client: connected.client,
-            _events: connected.events,
+            events: connected.events,
             answers,
             inbox,
             subjects: [Lane::Live, Lane::Backfill].map(|lane| subject.on(lane).to_string().into()),
@@ -92,6 +97,12 @@ impl Publisher {
             trouble: None,
             losing: false,
         })
+    }
+
+    /// How often in a row the server refused the credential; it changes with each refusal.
+    #[must_use]
+    pub fn refused(&self) -> watch::Receiver<u32> {
+        self.events.refused()
     }
 
     /// Adds the newest sample.

@@ -1,9 +1,12 @@
 //! `run`: a sample at every tick, published until the signal to stop.
 
 use crate::clock::{tick_offset_ms, until_next_tick};
+use crate::folder::Folder;
 use crate::publisher::{PublishError, Publisher};
+use crate::renewal::{self, CutOff};
 use crate::sampler::{Sampler, now};
 use crate::settings::RunSettings;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -22,15 +25,21 @@ pub enum RunError {
     /// Nothing can be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// Nothing may be published any more.
+    #[error(transparent)]
+    CutOff(#[from] CutOff),
 }
 
 /// Publishes samples until `stop` turns true, then what is queued, for a while.
 ///
 /// # Errors
-/// When the agent cannot go on. A broker that is away or refuses is no such reason.
+/// When the agent cannot go on. A broker that is away or refuses is no such reason, unless the gateway says, too, that
+/// this host was cut off.
 pub async fn run(settings: RunSettings, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
-    let RunSettings { observe, connect, subject, interval } = settings;
-    let mut publisher = Publisher::connect(&connect, &subject).await?;
+    let RunSettings { observe, connect, subject, interval, enrolled } = settings;
+    let roots = enrolled.as_ref().map(Folder::authority).filter(|file| file.exists());
+    let mut publisher = Publisher::connect(&connect, roots.as_deref(), &subject).await?;
+    let mut cut_off = pin!(renewal::keep(enrolled, publisher.refused()));
     let interval_ms = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
     let offset_ms = tick_offset_ms(&subject.host, interval_ms);
     tracing::info!(team = %subject.team, host = %subject.host, ?interval, "agent started");
@@ -52,6 +61,7 @@ pub async fn run(settings: RunSettings, mut stop: watch::Receiver<bool>) -> Resu
                     sampler.tell_inventory();
                 }
             }
+            why = &mut cut_off => return Err(why.into()),
             _ = stop.wait_for(|stop| *stop) => break,
         }
         publisher.pump().await?;

@@ -1,7 +1,9 @@
 //! The agent's configuration: flags before environment before file; all mistakes are found at once.
 
-use crate::collectors::{Collector, Mounts, Observe};
-use crate::identity;
+use crate::collectors::{Mounts, Observe, collector};
+use crate::credential::Credential;
+use crate::enrolment::Token;
+use crate::folder::Folder;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +19,11 @@ const INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Du
 #[command(
     name = "watchkeeper-agent",
     version,
-    after_help = "Exit codes: 0 done, 1 could not go on, 2 a mistake in the configuration or the credential.\nA credential that the server refuses does not end the agent: it says so and tries again, ever more slowly."
+    after_help = "To watch this host: make a token on the gateway's page, then\n  watchkeeper-agent enroll https://watch.example.org\nwhich asks for \
+                  it, keeps what it is given in its folder and begins.\n\nExit codes:\n  0  done\n  1  could not go on, or could \
+                  not do it now\n  2  a mistake in the configuration or the credential\n  4  cut off: the gateway no longer accepts \
+                  this host (deleted, enrolled anew elsewhere, or never confirmed); enroll it again\nA server or gateway that is \
+                  away does not end the agent: it goes on collecting and tries again, ever more slowly."
 )]
 pub struct Arguments {
     /// What to do.
@@ -37,10 +43,62 @@ pub struct Arguments {
 /// What the agent can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make this host known to a gateway, with a token from its page; then run.
+    Enroll(EnrollArguments),
     /// Publish samples until told to stop.
     Run(RunArguments),
+    /// Have the credential of an enrolled host signed anew; `run` does it by itself at half of its life.
+    Renew(RenewArguments),
     /// Print one sample of this host, over one second, and publish nothing.
     Check(CheckArguments),
+}
+
+/// Arguments of `enroll`.
+#[derive(Debug, Args)]
+pub struct EnrollArguments {
+    /// The gateway, such as https://watch.example.org.
+    #[arg(value_name = "URL")]
+    pub gateway: String,
+    /// The token from its page, good once and for five minutes; - or nothing reads it from standard input, where other
+    /// users of this machine cannot see it.
+    // A token may begin with a dash.
+    #[arg(
+        env = "WATCHKEEPER_ENROL_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        allow_hyphen_values = true
+    )]
+    pub token: Option<Token>,
+    /// Where credential and settings are kept [default: /var/lib/watchkeeper-agent for root, else in the user's state
+    /// folder].
+    #[arg(long, env = "WATCHKEEPER_DIR", value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+    /// Only enroll; `run` begins later.
+    #[arg(long)]
+    pub no_start: bool,
+    /// Trust the authorities in this file (PEM), too: for the gateway and for NATS.
+    #[arg(long, env = "WATCHKEEPER_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The network up to the gateway holds nobody else: it may be http.
+    #[arg(long, env = "WATCHKEEPER_ALLOW_HTTP")]
+    pub allow_http: bool,
+    /// The host's root folder; in a container, where the host's / is mounted.
+    #[arg(long, env = "WATCHKEEPER_ROOT", default_value = "/", value_name = "FOLDER")]
+    pub root: PathBuf,
+}
+
+/// Arguments of `renew`.
+#[derive(Debug, Args)]
+pub struct RenewArguments {
+    /// The folder that `enroll` made.
+    #[arg(long, env = "WATCHKEEPER_DIR", value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// The gateway; `enroll` has kept it.
+    #[arg(long, env = "WATCHKEEPER_GATEWAY", value_name = "URL")]
+    pub gateway: Option<String>,
+    /// The network up to the gateway holds nobody else: it may be http.
+    #[arg(long, env = "WATCHKEEPER_ALLOW_HTTP")]
+    pub allow_http: bool,
 }
 
 /// Arguments of `run`.
@@ -48,10 +106,13 @@ pub enum Command {
 pub struct RunArguments {
     #[command(flatten)]
     host: HostArguments,
+    /// The folder that `enroll` made [default: that of `enroll`].
+    #[arg(long, env = "WATCHKEEPER_DIR", value_name = "FOLDER", conflicts_with = "creds")]
+    dir: Option<PathBuf>,
     /// The NATS server; several joined by commas.
     #[arg(long, env = "WATCHKEEPER_NATS", default_value = "nats://127.0.0.1:4222", value_name = "URL")]
     nats: String,
-    /// This host's credential; it says which host this is.
+    /// A credential that was made by hand, instead of the folder; it says which host this is and is not renewed.
     #[arg(long, env = "WATCHKEEPER_CREDS", value_name = "FILE")]
     creds: Option<PathBuf>,
     /// Time between samples, 1s to 1h.
@@ -102,6 +163,8 @@ pub struct RunSettings {
     pub subject: SampleSubject,
     /// Time between samples.
     pub interval: Duration,
+    /// Where the credential is kept and renewed; none for one that was made by hand.
+    pub enrolled: Option<Folder>,
 }
 
 /// What is wrong with a configuration: one line each.
@@ -109,34 +172,70 @@ pub struct RunSettings {
 #[error("{}", .0.join("\n"))]
 pub struct Mistakes(pub Vec<String>);
 
+impl Arguments {
+    /// The folder whose settings are to be read, too: that of an enrolled host, unless a file or credential is named.
+    ///
+    /// # Errors
+    /// When this host is not enrolled there.
+    pub fn folder(&self) -> Result<Option<Folder>, Mistakes> {
+        let folder = match &self.command {
+            Command::Run(run) => run.folder(self.config.is_none()),
+            Command::Renew(renew) => Some(renew.folder()),
+            Command::Enroll(_) | Command::Check(_) => None,
+        };
+        let Some(folder) = folder.filter(|_| self.config.is_none()) else { return Ok(None) };
+        if folder.settings().exists() {
+            return Ok(Some(folder));
+        }
+        let told = folder.path().display();
+        Err(Mistakes(vec![format!(
+            "dir: this host is not enrolled: there is no agent.toml in {told}; make a token on the gateway's page and run \
+             `watchkeeper-agent enroll URL`, or name another --dir"
+        )]))
+    }
+}
+
+impl RenewArguments {
+    /// The folder of the credential.
+    #[must_use]
+    pub fn folder(&self) -> Folder {
+        self.dir.as_ref().map_or_else(Folder::usual, Folder::at)
+    }
+}
+
 impl RunArguments {
+    /// The folder of the credential: the one that is named, or the usual one where nothing is named.
+    fn folder(&self, or_usual: bool) -> Option<Folder> {
+        match (&self.creds, &self.dir) {
+            (Some(_), _) => None,
+            (None, Some(dir)) => Some(Folder::at(dir)),
+            (None, None) => or_usual.then(Folder::usual),
+        }
+    }
+
     /// Checks everything.
     ///
     /// # Errors
     /// All mistakes together.
-    pub fn settings(&self) -> Result<RunSettings, Mistakes> {
+    pub fn settings(&self, enrolled: Option<Folder>) -> Result<RunSettings, Mistakes> {
         let mut mistakes = Vec::new();
         let observe = self.host.observe(&mut mistakes);
         check_addresses(&self.nats, &mut mistakes);
         let interval = keep(read_interval(&self.interval), &mut mistakes);
-        let creds = self
-            .creds
-            .as_deref()
-            .ok_or_else(|| "creds: the credential of this host is missing: give --creds FILE".to_owned());
-        let creds = keep(creds, &mut mistakes);
-        let subject = creds.and_then(|creds| {
-            keep(identity::read(creds).map_err(|error| format!("creds: {error}")), &mut mistakes)
+        let enrolled = enrolled.or_else(|| self.folder(false));
+        let creds = self.creds.clone().or_else(|| enrolled.as_ref().map(Folder::creds));
+        let creds = creds.ok_or_else(|| {
+            "creds: the credential of this host is missing: give --dir FOLDER or --creds FILE".to_owned()
         });
-        match (interval, creds, subject) {
-            (Some(interval), Some(creds), Some(subject)) if mistakes.is_empty() => {
+        let creds = keep(creds, &mut mistakes);
+        let credential = creds.as_deref().and_then(|creds| {
+            keep(Credential::read(creds).map_err(|error| format!("creds: {error}")), &mut mistakes)
+        });
+        match (interval, creds, credential) {
+            (Some(interval), Some(creds), Some(Credential { subject, .. })) if mistakes.is_empty() => {
                 let inbox = agent_inbox(&subject.team, &subject.host);
-                let connect = Connect {
-                    url: self.nats.clone(),
-                    creds: creds.to_owned(),
-                    name: "watchkeeper-agent",
-                    inbox,
-                };
-                Ok(RunSettings { observe, connect, subject, interval })
+                let connect = Connect { url: self.nats.clone(), creds, name: "watchkeeper-agent", inbox };
+                Ok(RunSettings { observe, connect, subject, interval, enrolled })
             }
             _ => Err(Mistakes(mistakes)),
         }
@@ -165,13 +264,9 @@ impl HostArguments {
         }
         let mut without = Vec::new();
         for name in &self.without {
-            match Collector::named(name.trim()) {
-                Some(collector) => without.push(collector),
-                None => {
-                    let known = Collector::ALL.map(Collector::name).join(", ");
-                    mistakes
-                        .push(format!("without: there is no collector {name:?}: expected some of {known}"));
-                }
+            match collector(name.trim()) {
+                Ok(collector) => without.push(collector),
+                Err(error) => mistakes.push(format!("without: there is no collector {name:?}: {error}")),
             }
         }
         Observe { root: self.root.clone(), mounts: read_mounts(&self.mounts, mistakes), without }
@@ -205,7 +300,7 @@ fn check_addresses(nats: &str, mistakes: &mut Vec<String>) {
 }
 
 /// A whole number and its unit: `5s`, `500ms`, `2m`, `1h`.
-fn read_interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn read_interval(text: &str) -> Result<Duration, String> {
     let mistake = || format!("interval: {text:?} is no time from 1s to 1h: expected such as 5s or 2m");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| mistake())?;
@@ -242,7 +337,7 @@ mod tests {
         ];
         let arguments = Arguments::try_parse_from(flags).unwrap();
         let Command::Run(run) = arguments.command else { panic!("not run") };
-        let told = run.settings().unwrap_err().to_string();
+        let told = run.settings(None).unwrap_err().to_string();
         for part in [
             "interval: \"5\"",
             "nats: \"not a host:x\"",
@@ -279,10 +374,32 @@ mod tests {
     }
 
     #[test]
-    fn collectors_are_named_as_the_sections_they_fill() {
-        assert!(
-            Collector::ALL.into_iter().all(|collector| Collector::named(collector.name()) == Some(collector))
-        );
-        assert_eq!(Collector::named("Cpu"), None);
+    fn a_host_that_is_not_enrolled_is_told_how() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().to_str().unwrap();
+        for command in ["run", "renew"] {
+            let arguments = Arguments::try_parse_from(["agent", command, "--dir", dir]).unwrap();
+            let told = arguments.folder().unwrap_err().to_string();
+            assert!(told.contains(dir) && told.contains("watchkeeper-agent enroll"), "{told}");
+        }
+        let named = ["agent", "run", "--creds", "/a.creds", "--config", "/b.toml"];
+        assert_eq!(Arguments::try_parse_from(named).unwrap().folder().unwrap(), None);
+    }
+
+    #[test]
+    fn a_token_may_begin_with_a_dash() {
+        let flags = ["agent", "enroll", "https://w.example.org", "-x_no-start", "--no-start", "--dir", "/d"];
+        let Command::Enroll(read) = Arguments::try_parse_from(flags).unwrap().command else {
+            panic!("not enroll")
+        };
+        assert_eq!(read.token, Some("-x_no-start".parse().unwrap()));
+        assert!(read.no_start && read.dir.is_some());
+    }
+
+    #[test]
+    fn a_token_is_in_no_debug_text() {
+        let flags = ["agent", "enroll", "https://w.example.org", "very-secret"];
+        let told = format!("{:?}", Arguments::try_parse_from(flags).unwrap());
+        assert!(told.contains("w.example.org") && !told.contains("very-secret"), "{told}");
     }
 }

@@ -120,7 +120,7 @@ fn mistakes_are_told_together_with_their_own_exit_code() {
     let output = agent(&["run", "--check-config", "--config", file.path().to_str().unwrap()]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{told}");
-    for part in ["interval: \"7\"", "mounts: \"srv\"", "/nowhere.creds", "watchkeeper-gateway nats agent"] {
+    for part in ["interval: \"7\"", "mounts: \"srv\"", "/nowhere.creds", "watchkeeper-agent enroll"] {
         assert!(told.contains(part), "{part} is missing in\n{told}");
     }
     assert_eq!(agent(&["run", "--no-such-flag"]).status.code(), Some(2));

@@ -3,7 +3,9 @@
 //! A limit that does not hold makes the command fail; a goal only shows.
 
 mod agent;
+mod authorize;
 mod codec;
+mod follower;
 mod footprint;
 mod http;
 mod keep_alive;
@@ -35,6 +37,8 @@ pub struct Options {
 pub enum Benchmark {
     /// Size of a usual host's sample; time to write, read and render it
     Codec,
+    /// What it costs to know who asks, and of which team (starts a nats-server)
+    Authorize,
     /// Decode and fold of a replayed stream beside the bare read of the same stream (starts a nats-server)
     Replay,
     /// Sample published until it stands on a live client's socket, beside bare messages (starts the whole system)
@@ -53,6 +57,7 @@ impl Benchmark {
     fn run(self) -> Result<Vec<Row>> {
         match self {
             Self::Codec => codec::run(),
+            Self::Authorize => authorize::run(),
             Self::Replay => replay::run(),
             Self::Live => live::run(),
             Self::Http => http::run(),

@@ -1,15 +1,27 @@
 //! What the gateway offers over HTTP. `table` lists every route; each handler stands with what it asks for.
 
+pub mod audit;
+pub mod auth;
+pub mod description;
 pub mod docs;
+pub mod enrol;
 pub mod health;
 pub mod history;
 pub mod host_schema;
+pub mod hosting;
 pub mod hosts;
+pub mod invitations;
+pub mod joining;
 pub mod live;
+pub mod me;
+pub mod members;
 pub mod metrics;
 pub mod page;
+pub mod readers;
 pub mod system;
 pub mod table;
+pub mod team;
+pub mod tokens;
 
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;

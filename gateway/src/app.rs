@@ -1,9 +1,10 @@
 //! What every handler shares.
 
+use crate::audit::Audit;
 use crate::fleet::Fleet;
 use crate::history::History;
-use crate::http::principal::Identify;
 use crate::http::problem::Problem;
+use crate::identity::Identity;
 use crate::live::Live;
 use crate::live::cursor::LagNews;
 use crate::metrics::Metrics;
@@ -17,8 +18,10 @@ const LOADING_RETRY_S: u32 = 1;
 
 /// What every handler shares.
 pub struct App {
-    /// How a request is given its team.
-    pub identify: Identify,
+    /// Who people are and what they may do.
+    pub identity: Arc<Identity>,
+    /// Where deeds are told.
+    pub audit: Audit,
     /// The fleet, live.
     pub live: Arc<Live>,
     /// The newest lag, rendered.
@@ -54,11 +57,13 @@ impl App {
 #[cfg(test)]
 impl App {
     /// An app that is connected to nothing.
-    pub(crate) fn alone(identify: Identify) -> Arc<Self> {
+    pub(crate) fn alone(identity: Arc<Identity>) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());
         let database = Arc::new(crate::history::database::Database::new("127.0.0.1", 9, "reader", ""));
+        let audit = Audit::new(identity.context.clone()).0;
         Arc::new(Self {
-            identify,
+            identity,
+            audit,
             live: Arc::default(),
             lag: watch::channel(LagNews::default()).1,
             system: watch::channel(Arc::new(SystemView::unknown(Default::default()))).1,

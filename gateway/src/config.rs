@@ -1,9 +1,13 @@
 //! What the gateway is told at its start: flags before environment before `--config FILE`; every mistake at once.
 
+mod check;
+
+use crate::host_command::{AuditCommand, HostCommand};
+use crate::http::site::Site;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use watchkeeper_schemas::ids::{HostId, ProcessorName, TeamId};
+use watchkeeper_schemas::ids::{HostId, ReaderName, TeamId};
 use watchkeeper_streams::program::LogFormat;
 
 /// The gateway's command line.
@@ -28,10 +32,46 @@ pub struct Cli {
 pub enum Command {
     /// Serve the page and the API until told to stop (SIGINT, SIGTERM).
     Run(Box<RunArgs>),
+    /// Print the code by which the first owner sets this gateway up.
+    Bootstrap(SecretsArgs),
+    /// Sign new access tokens with a new key; those of the key before stay good until they end.
+    RotateSigningKey(SecretsArgs),
+    /// Add hosts at the machine, without a log-in.
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// Look after the audit.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make the NATS server's configuration, accounts and credentials.
     #[command(subcommand)]
     Nats(NatsCommand),
+    /// Say whether this machine's gateway lives: 0 yes, 1 no.
+    Health(HealthArgs),
 }
+
+/// Where a gateway that runs can be asked.
+#[derive(Debug, Clone, Args)]
+pub struct HealthArgs {
+    /// Its --metrics-listen.
+    #[arg(
+        long,
+        env = "WATCHKEEPER_METRICS_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:7172"
+    )]
+    pub metrics_listen: SocketAddr,
+}
+
+/// Where the gateway's own folder is.
+#[derive(Debug, Clone, Args)]
+pub struct SecretsArgs {
+    /// The gateway's own folder.
+    #[arg(long, env = "WATCHKEEPER_SECRETS_DIR", value_name = "DIR", default_value = SECRETS_DIR)]
+    pub secrets_dir: PathBuf,
+}
+
+/// The gateway's own folder.
+const SECRETS_DIR: &str = "data/gateway";
 
 /// Flags of `run`; each is also WATCHKEEPER_<NAME>, and a key of the `--config` file.
 #[derive(Debug, Clone, Args)]
@@ -39,7 +79,7 @@ pub struct RunArgs {
     /// A TOML file whose keys are the names of these flags with _ for -.
     #[arg(long, env = "WATCHKEEPER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the page and the API are; loopback only, as there is no log-in yet.
+    /// Where the page and the API are; beyond loopback only with TLS or behind a proxy.
     #[arg(long, env = "WATCHKEEPER_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7171")]
     pub listen: String,
     /// Where Prometheus reads /metrics; loopback only.
@@ -50,6 +90,24 @@ pub struct RunArgs {
         default_value = "127.0.0.1:7172"
     )]
     pub metrics_listen: String,
+    /// Where people reach the page; decides the cookies. Default: the address of --listen.
+    #[arg(long, env = "WATCHKEEPER_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// The certificate and its chain, PEM: the gateway speaks TLS.
+    #[arg(long, env = "WATCHKEEPER_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of that certificate, PEM.
+    #[arg(long, env = "WATCHKEEPER_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// A reverse proxy stands before the gateway and speaks TLS: its X-Forwarded-For is believed.
+    #[arg(long, env = "WATCHKEEPER_BEHIND_PROXY")]
+    pub behind_proxy: bool,
+    /// The gateway's own folder: keys and the code of the first owner. Made at the first start.
+    #[arg(long, env = "WATCHKEEPER_SECRETS_DIR", value_name = "DIR", default_value = SECRETS_DIR)]
+    pub secrets_dir: PathBuf,
+    /// Let whoever comes make an account and a team.
+    #[arg(long, env = "WATCHKEEPER_OPEN_REGISTRATION")]
+    pub open_registration: bool,
     /// The NATS server.
     #[arg(long, env = "WATCHKEEPER_NATS", value_name = "URL", default_value = "nats://127.0.0.1:4222")]
     pub nats: String,
@@ -61,6 +119,12 @@ pub struct RunArgs {
         default_value = "data/nats/creds/gateway.creds"
     )]
     pub nats_creds: PathBuf,
+    /// The NATS server's folder, whose keys sign the credentials of agents and readers.
+    #[arg(long, env = "WATCHKEEPER_NATS_DIR", value_name = "DIR", default_value = "data/nats")]
+    pub nats_dir: PathBuf,
+    /// Where agents reach the NATS server. Default: --nats.
+    #[arg(long, env = "WATCHKEEPER_NATS_PUBLIC_URL", value_name = "URL")]
+    pub nats_public_url: Option<String>,
     /// QuestDB's PostgreSQL wire.
     #[arg(long, env = "WATCHKEEPER_QUESTDB_PG", value_name = "HOST:PORT", default_value = "127.0.0.1:8812")]
     pub questdb_pg: String,
@@ -97,6 +161,15 @@ pub enum NatsCommand {
         /// Where the server will listen.
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4222")]
         listen: SocketAddr,
+        /// The server's certificate and chain, PEM: it speaks TLS and may listen beyond loopback.
+        #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "behind_proxy")]
+        tls_cert: Option<PathBuf>,
+        /// The key of that certificate, PEM.
+        #[arg(long, value_name = "FILE", requires = "tls_cert")]
+        tls_key: Option<PathBuf>,
+        /// Something before the server speaks TLS, or its network holds nobody else: it may listen beyond loopback.
+        #[arg(long)]
+        behind_proxy: bool,
         /// Teams to have; those made before stay.
         #[arg(long, value_name = "TEAM", default_value = "default")]
         team: Vec<TeamId>,
@@ -134,7 +207,7 @@ pub enum NatsCommand {
         team: TeamId,
         /// A name for the program.
         #[arg(long, value_name = "NAME")]
-        name: ProcessorName,
+        name: ReaderName,
     },
     /// Development only: make one credential that may publish for every host of a team.
     Fleet {
@@ -154,6 +227,18 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where Prometheus reads.
     pub metrics_listen: SocketAddr,
+    /// How people reach it.
+    pub site: Site,
+    /// Certificate and key, where the gateway itself speaks TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// The gateway's own folder.
+    pub secrets_dir: PathBuf,
+    /// Whether whoever comes may make an account and a team.
+    pub open_registration: bool,
+    /// The NATS server's folder.
+    pub nats_dir: PathBuf,
+    /// Where agents reach the NATS server.
+    pub nats_public_url: String,
     /// The NATS server.
     pub nats: String,
     /// The credential for it.
@@ -166,123 +251,4 @@ pub struct Config {
     pub questdb_user: String,
     /// That user's password.
     pub questdb_password: String,
-}
-
-impl RunArgs {
-    /// Checks everything.
-    ///
-    /// # Errors
-    /// Every mistake, each in a sentence.
-    pub fn check(&self) -> Result<Config, Vec<String>> {
-        let mut mistakes = Vec::new();
-        let mut take = |result: Result<(), String>| mistakes.extend(result.err());
-        let listen = loopback("listen", &self.listen);
-        let metrics_listen = loopback("metrics_listen", &self.metrics_listen);
-        let questdb = host_and_port(&self.questdb_pg);
-        let password = std::fs::read_to_string(&self.questdb_password_file).map_err(|error| {
-            format!("questdb_password_file: cannot read {}: {error}", self.questdb_password_file.display())
-        });
-        let creds = std::fs::metadata(&self.nats_creds);
-        take(listen.as_ref().map(|_| ()).map_err(Clone::clone));
-        take(metrics_listen.as_ref().map(|_| ()).map_err(Clone::clone));
-        take(nats_url(&self.nats));
-        take(creds.map(|_| ()).map_err(|error| {
-            format!("nats_creds: cannot read {}: {error} (`nats setup` makes it)", self.nats_creds.display())
-        }));
-        take(questdb.as_ref().map(|_| ()).map_err(Clone::clone));
-        take(password.as_ref().map(|_| ()).map_err(Clone::clone));
-        match (listen, metrics_listen, questdb, password) {
-            (Ok(listen), Ok(metrics_listen), Ok((host, port)), Ok(password)) if mistakes.is_empty() => {
-                Ok(Config {
-                    listen,
-                    metrics_listen,
-                    nats: self.nats.clone(),
-                    nats_creds: self.nats_creds.clone(),
-                    questdb_host: host,
-                    questdb_port: port,
-                    questdb_user: self.questdb_user.clone(),
-                    questdb_password: password.trim().to_owned(),
-                })
-            }
-            (_, _, _, _) => Err(mistakes),
-        }
-    }
-}
-
-fn loopback(name: &str, text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| format!("{name}: expected an address such as 127.0.0.1:7171, found {text:?}"))?;
-    if address.ip().is_loopback() {
-        return Ok(address);
-    }
-    Err(format!(
-        "{name}: {address} can be reached from other machines, and there is no log-in yet: whoever reaches the gateway \
-         sees everything. Use 127.0.0.1 or [::1], and a tunnel such as `ssh -L` from elsewhere"
-    ))
-}
-
-fn nats_url(text: &str) -> Result<(), String> {
-    let wrong = |url: &str| format!("nats: expected nats://host:port, found {url:?}");
-    match text.split(',').find(|url| url.parse::<async_nats::ServerAddr>().is_err()) {
-        None => Ok(()),
-        Some(url) => Err(wrong(url)),
-    }
-}
-
-fn host_and_port(text: &str) -> Result<(String, u16), String> {
-    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
-    let whole = parts.filter(|(host, _)| !host.is_empty());
-    whole.ok_or_else(|| format!("questdb_pg: expected host:port such as 127.0.0.1:8812, found {text:?}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write as _;
-
-    fn run(flags: &[&str]) -> Result<Config, Vec<String>> {
-        let cli = Cli::try_parse_from([&["watchkeeper-gateway", "run"], flags].concat()).unwrap();
-        match cli.command {
-            Command::Run(args) => args.check(),
-            Command::Nats(_) => panic!("not asked for"),
-        }
-    }
-
-    #[test]
-    fn an_open_address_is_refused_with_the_reason() {
-        let mistakes = run(&["--listen", "0.0.0.0:7171", "--metrics-listen", "[::]:1"]).unwrap_err();
-        let listen = mistakes.iter().find(|it| it.starts_with("listen:")).unwrap();
-        assert!(listen.contains("no log-in yet"), "{listen}");
-        assert!(mistakes.iter().any(|it| it.starts_with("metrics_listen:")), "{mistakes:?}");
-    }
-
-    #[test]
-    fn every_mistake_is_told_at_once() {
-        let flags = [
-            "--listen",
-            "x",
-            "--nats",
-            "://",
-            "--nats-creds",
-            "/no",
-            "--questdb-pg",
-            "x",
-            "--questdb-password-file",
-            "/no",
-        ];
-        let mistakes = run(&flags).unwrap_err();
-        let names: Vec<&str> = mistakes.iter().filter_map(|it| it.split(':').next()).collect();
-        assert_eq!(names, ["listen", "nats", "nats_creds", "questdb_pg", "questdb_password_file"]);
-    }
-
-    #[test]
-    fn what_is_right_can_be_used() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"secret\n").unwrap();
-        let path = file.path().to_str().unwrap();
-        let config =
-            run(&["--nats-creds", path, "--questdb-password-file", path, "--listen", "[::1]:0"]).unwrap();
-        assert_eq!((config.questdb_password.as_str(), config.questdb_port), ("secret", 8812));
-    }
 }

@@ -1,21 +1,26 @@
-//! What is known of hosts, folded from the LATEST bucket. Pure: no I/O, no clock.
+//! What is known of hosts, folded from the LATEST bucket and from JOURNAL. Pure: no I/O, no clock.
 //!
 //! Every change of a host counts up one number, and each host stands once in the order of its newest change. A reader
 //! who knows everything up to a change asks for what stands behind it: at most one entry a host, however long it
 //! slept. That order is the whole queue of every client of the live stream.
 
 pub mod host;
+pub mod journal;
 pub mod place;
 pub mod status;
 pub mod summary;
 pub mod watch;
+pub mod watched;
 
 use host::Host;
 use place::Place;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
+use watched::{Said, Watched, newest, said};
 use watchkeeper_schemas::ids::{HostId, TeamId};
 use watchkeeper_schemas::quantity::UnixMs;
+use watchkeeper_schemas::registry::Registry;
 use watchkeeper_schemas::subjects::{SubjectError, parse_latest_key};
 
 /// One entry of the LATEST bucket.
@@ -54,6 +59,7 @@ pub struct Fleet {
     place: Place,
     change: u64,
     loaded: bool,
+    configured: bool,
     teams: BTreeMap<TeamId, Team>,
 }
 
@@ -61,8 +67,16 @@ pub struct Fleet {
 #[derive(Debug, Default)]
 pub struct Team {
     hosts: BTreeMap<HostId, Host>,
+    said: BTreeMap<HostId, News>,
     order: BTreeMap<u64, HostId>,
     reset: Option<Reset>,
+}
+
+/// The newest that the journal says of a host.
+#[derive(Debug, Clone)]
+enum News {
+    Watched(Arc<Watched>),
+    Removed(u64),
 }
 
 /// From here on, who knows only what was before cannot go on with changes alone.
@@ -89,10 +103,11 @@ impl Fleet {
         self.change
     }
 
-    /// Whether the bucket has been read to its end once; from then on there is always something to show.
+    /// Whether bucket and journal have been read to their ends once; from then on there is always something to show,
+    /// and nothing that was removed.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.loaded
+        self.loaded && self.configured
     }
 
     /// The bucket has been read to its end.
@@ -117,14 +132,14 @@ impl Fleet {
         if epoch == self.place.epoch {
             return;
         }
-        self.place = Place { epoch, revision: 0 };
+        self.place = Place { epoch, revision: 0, ..self.place };
         self.change += 1;
-        let reset = Reset { change: self.change, place: self.place, reason: "the live view was rebuilt" };
         for team in self.teams.values_mut() {
-            team.reset = Some(reset);
+            let place = Place { journal: 0, ..self.place };
+            team.broken(self.change, place, "the live view was rebuilt");
             for host in team.hosts.values_mut() {
                 host.revision = 0;
-                host.render(self.place);
+                host.at(self.place);
             }
         }
     }
@@ -140,16 +155,105 @@ impl Fleet {
         if known.is_some_and(|known| entry.revision <= known.revision) {
             return Ok(false);
         }
-        let Some(view) = entry.view else { return Ok(self.remove(team, &id, entry.revision)) };
-        let host = Host::read(view, entry.revision, now)?;
-        if host.summary.host != id {
-            return Err(EntryError::Foreign { key: id, found: host.summary.host });
+        let news = self.teams.get(&team).and_then(|team| team.said.get(&id)).cloned();
+        let watched = match news {
+            // Whoever was removed stays hidden, however long the bucket keeps it.
+            Some(News::Removed(_)) => return Ok(false),
+            Some(News::Watched(watched)) => Some(watched),
+            None => None,
+        };
+        let place = Place { revision: entry.revision, ..self.place };
+        let Some(view) = entry.view else {
+            let Some(watched) = watched else { return Ok(self.remove(team, &id, entry.revision)) };
+            let mut unheard = Host::unheard(&team, &id, watched, now)?;
+            unheard.revision = entry.revision;
+            self.break_off(&team, Place { journal: 0, ..place });
+            self.put(team, id, unheard, place);
+            return Ok(true);
+        };
+        let host = Host::read(view, entry.revision, watched.clone(), now)?;
+        if host.heard.host != id {
+            return Err(EntryError::Foreign { key: id, found: host.heard.host });
         }
-        if known.is_some_and(|known| is_older(&host, known)) {
+        if known.is_some_and(|known| is_older(&host, known))
+            || watched.is_some_and(|watched| host.is_of_another(&watched))
+        {
             return Ok(false);
         }
-        self.put(team, id, host);
+        self.put(team, id, host, place);
         Ok(true)
+    }
+
+    /// Folds what the journal says of every host; what it says no more is hidden from now on.
+    ///
+    /// # Errors
+    /// Never: a host that was never heard can be shown.
+    pub fn configure(&mut self, registry: &Registry, now: UnixMs) -> Result<(), serde_json::Error> {
+        let mut all = Vec::new();
+        for (team, facts) in registry.all_teams() {
+            let known = self.teams.get(team);
+            for (id, recorded) in facts.hosts.all() {
+                let known = known.and_then(|known| known.said.get(id)).map_or(0, News::newest);
+                if newest(facts, id, recorded) > known {
+                    all.push((team, id, said(facts, id, recorded)));
+                }
+            }
+        }
+        // In the order of the journal: the place of each tells that all before are known.
+        all.sort_unstable_by_key(|(_, _, said)| said.newest());
+        for (team, id, said) in all {
+            match said {
+                Said::Removed(newest) => self.hide(team, id, newest),
+                Said::Watched(watched) => self.watch(team, id, Arc::new(watched), now)?,
+            }
+        }
+        self.place.journal = self.place.journal.max(registry.sequence());
+        self.configured = true;
+        Ok(())
+    }
+
+    fn watch(
+        &mut self,
+        team: &TeamId,
+        id: &HostId,
+        watched: Arc<Watched>,
+        now: UnixMs,
+    ) -> Result<(), serde_json::Error> {
+        let place = Place { journal: watched.newest, ..self.place };
+        let kept = self.teams.entry(team.clone()).or_default();
+        kept.said.insert(id.clone(), News::Watched(Arc::clone(&watched)));
+        let host = match kept.hosts.get(id) {
+            Some(host) if !host.is_of_another(&watched) => {
+                let mut host = host.clone();
+                host.configure(Some(watched), now);
+                host
+            }
+            known => {
+                // What is shown steps back, which changes alone do not tell.
+                if known.is_some_and(|known| known.heard.sequence > 0) {
+                    self.break_off(team, Place { revision: 0, ..place });
+                }
+                Host::unheard(team, id, watched, now)?
+            }
+        };
+        self.put(team.clone(), id.clone(), host, place);
+        Ok(())
+    }
+
+    fn break_off(&mut self, team: &TeamId, place: Place) {
+        self.change += 1;
+        self.teams.entry(team.clone()).or_default().broken(self.change, place, "a host was removed");
+    }
+
+    fn hide(&mut self, team: &TeamId, id: &HostId, newest: u64) {
+        let place = Place { revision: 0, journal: newest, ..self.place };
+        let team = self.teams.entry(team.clone()).or_default();
+        team.said.insert(id.clone(), News::Removed(newest));
+        if let Some(host) = team.hosts.remove(id) {
+            team.order.remove(&host.change);
+            self.change += 1;
+            team.broken(self.change, place, "a host was removed");
+        }
     }
 
     /// Judges every host's silence anew; tells whether any changed.
@@ -160,20 +264,20 @@ impl Fleet {
                 if host.judge(now) {
                     self.change += 1;
                     team.order.remove(&host.change);
-                    team.order.insert(self.change, host.summary.host.clone());
+                    team.order.insert(self.change, host.heard.host.clone());
                     host.change = self.change;
-                    host.render(self.place);
+                    host.at(self.place);
                 }
             }
         }
         self.change != before
     }
 
-    fn put(&mut self, team: TeamId, id: HostId, mut host: Host) {
+    fn put(&mut self, team: TeamId, id: HostId, mut host: Host, place: Place) {
         let team = self.teams.entry(team).or_default();
         self.change += 1;
         host.change = self.change;
-        host.render(Place { revision: host.revision, ..self.place });
+        host.at(place);
         team.order.insert(self.change, id.clone());
         if let Some(before) = team.hosts.insert(id, host) {
             team.order.remove(&before.change);
@@ -182,25 +286,34 @@ impl Fleet {
 
     /// The mark of a removed host stays in the bucket, so that clients who come back later learn of it too.
     fn remove(&mut self, team: TeamId, id: &HostId, revision: u64) -> bool {
-        let place = Place { revision, ..self.place };
+        let place = Place { revision, journal: 0, ..self.place };
         let team = self.teams.entry(team).or_default();
         let removed = team.hosts.remove(id);
-        if removed.is_none() && team.reset.is_some_and(|reset| reset.place >= place) {
+        if removed.is_none() && team.reset.is_some_and(|reset| !reset.place.is_behind(place)) {
             return false;
         }
         if let Some(host) = removed {
             team.order.remove(&host.change);
         }
         self.change += 1;
-        team.reset = Some(Reset { change: self.change, place, reason: "a host was removed" });
+        team.broken(self.change, place, "a host was removed");
         true
+    }
+}
+
+impl News {
+    fn newest(&self) -> u64 {
+        match self {
+            Self::Watched(watched) => watched.newest,
+            Self::Removed(newest) => *newest,
+        }
     }
 }
 
 /// A new bucket must not show a host as it was before: unless the log itself began anew, which only the broker's
 /// clock can tell, a view of an earlier sample is left out.
 fn is_older(new: &Host, known: &Host) -> bool {
-    new.summary.sequence < known.summary.sequence && new.summary.received <= known.summary.received
+    new.heard.sequence < known.heard.sequence && new.heard.received <= known.heard.received
 }
 
 impl Team {
@@ -221,6 +334,19 @@ impl Team {
         self.order.range((Bound::Excluded(change), Bound::Unbounded)).filter_map(|(_, id)| self.hosts.get(id))
     }
 
+    /// Changes alone cannot tell what happens here; who knows everything up to `place` and up to the breaks before
+    /// can go on.
+    fn broken(&mut self, change: u64, place: Place, reason: &'static str) {
+        let before = self.reset.map(|reset| reset.place).unwrap_or_default();
+        let revision = if before.epoch == place.epoch { before.revision } else { 0 };
+        let place = Place {
+            revision: place.revision.max(revision),
+            journal: place.journal.max(before.journal),
+            ..place
+        };
+        self.reset = Some(Reset { change, place, reason });
+    }
+
     /// The newest break in what changes alone can tell.
     #[must_use]
     pub fn reset(&self) -> Option<Reset> {
@@ -229,128 +355,4 @@ impl Team {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    pub(crate) const NOW: UnixMs = UnixMs(1_767_225_600_000);
-
-    pub(crate) fn view(host: &str, sequence: u64, received: UnixMs) -> Vec<u8> {
-        let json = serde_json::json!({
-            "host": host, "sequence": sequence, "time": received, "received": received, "interval_ms": 1000,
-            "cpu": {"usage_pct": sequence as f64},
-        });
-        serde_json::to_vec(&json).unwrap()
-    }
-
-    pub(crate) fn put(fleet: &mut Fleet, host: &str, sequence: u64, revision: u64) -> bool {
-        let (key, view) = (format!("default.{host}"), view(host, sequence, NOW));
-        fleet.apply(Entry { key: &key, view: Some(&view), revision }, NOW).unwrap()
-    }
-
-    pub(crate) fn fleet(hosts: &[&str]) -> Fleet {
-        let mut fleet = Fleet::default();
-        fleet.begin(100);
-        for (index, host) in (1..).zip(hosts) {
-            assert!(put(&mut fleet, host, index, index));
-        }
-        fleet.loaded();
-        fleet
-    }
-
-    pub(crate) fn team(fleet: &Fleet) -> &Team {
-        fleet.team(&"default".parse().unwrap()).unwrap()
-    }
-
-    fn later(after: Duration) -> UnixMs {
-        UnixMs(NOW.0 + after.as_millis() as u64)
-    }
-
-    fn changed(fleet: &Fleet, change: u64) -> Vec<String> {
-        team(fleet).changed_after(change).map(|host| host.summary.host.to_string()).collect()
-    }
-
-    #[test]
-    fn each_host_stands_once_in_the_order_of_its_newest_change() {
-        let mut fleet = fleet(&["a", "b", "c"]);
-        let seen = fleet.change();
-        for revision in 4..100 {
-            put(&mut fleet, "b", revision, revision);
-        }
-        put(&mut fleet, "a", 100, 100);
-        assert_eq!(changed(&fleet, seen), ["b", "a"]);
-        assert_eq!(changed(&fleet, 0), ["c", "b", "a"]);
-        assert_eq!(team(&fleet).order.len(), 3);
-    }
-
-    #[test]
-    fn a_host_never_steps_back() {
-        let mut fleet = fleet(&["a"]);
-        assert!(put(&mut fleet, "a", 9, 9));
-        assert!(!put(&mut fleet, "a", 8, 8), "an older revision");
-        fleet.begin(200);
-        assert!(!put(&mut fleet, "a", 8, 1), "a new bucket with an older sample");
-        assert!(put(&mut fleet, "a", 9, 2), "a new bucket with the same sample");
-        let restarted = view("a", 1, later(Duration::from_secs(1)));
-        let entry = Entry { key: "default.a", view: Some(&restarted), revision: 3 };
-        assert!(fleet.apply(entry, NOW).unwrap(), "a log that began anew");
-    }
-
-    #[test]
-    fn a_new_bucket_keeps_the_hosts_shown_and_breaks_the_changes() {
-        let mut fleet = fleet(&["a", "b"]);
-        let seen = fleet.change();
-        fleet.begin(200);
-        assert_eq!(fleet.place(), Place { epoch: 200, revision: 0 });
-        assert_eq!(team(&fleet).hosts().len(), 2);
-        assert!(team(&fleet).reset().unwrap().change > seen);
-        let change = fleet.change();
-        fleet.begin(200);
-        assert_eq!(fleet.change(), change, "the same bucket again is no break");
-        assert!(team(&fleet).hosts().values().all(|host| host.summary_event().starts_with(b"id: 200-0\n")));
-    }
-
-    #[test]
-    fn silence_is_a_change_like_any_other() {
-        let mut fleet = fleet(&["a", "b"]);
-        let seen = fleet.change();
-        assert!(!fleet.tick(later(Duration::from_secs(30))));
-        assert!(fleet.tick(later(Duration::from_secs(31))));
-        assert_eq!(changed(&fleet, seen), ["a", "b"]);
-        assert!(fleet.hosts().all(|host| host.summary.status == status::Status::Silent));
-        assert!(!fleet.tick(later(Duration::from_secs(32))), "told once");
-        assert!(put(&mut fleet, "a", 7, 7));
-        assert!(fleet.hosts().any(|host| host.summary.status == status::Status::Fine));
-    }
-
-    #[test]
-    fn a_removed_host_is_gone_and_breaks_the_changes() {
-        let mut fleet = fleet(&["a", "b"]);
-        let gone = Entry { key: "default.a", view: None, revision: 3 };
-        assert!(fleet.apply(gone, NOW).unwrap());
-        assert!(!fleet.apply(gone, NOW).unwrap());
-        assert_eq!(changed(&fleet, 0), ["b"]);
-        assert_eq!(team(&fleet).reset().unwrap().reason, "a host was removed");
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_left_out_and_the_rest_stays() {
-        let mut fleet = fleet(&["a"]);
-        let foreign = view("b", 9, NOW);
-        for (key, view) in
-            [("nokey", &foreign[..]), ("default.a", b"{}"), ("default.a", b"\0"), ("default.a", &foreign)]
-        {
-            assert!(fleet.apply(Entry { key, view: Some(view), revision: 50 }, NOW).is_err(), "{key}");
-        }
-        assert_eq!(changed(&fleet, 0), ["a"]);
-    }
-
-    #[test]
-    fn teams_do_not_see_each_other() {
-        let mut fleet = fleet(&["a"]);
-        let theirs = view("a", 2, NOW);
-        fleet.apply(Entry { key: "others.a", view: Some(&theirs), revision: 2 }, NOW).unwrap();
-        assert_eq!(changed(&fleet, 0), ["a"]);
-        assert_eq!(team(&fleet).hosts().values().next().unwrap().summary.sequence, 1);
-    }
-}
+pub(crate) mod tests;

@@ -5,11 +5,18 @@
 
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod config;
+pub mod first_team;
 pub mod fleet;
+pub mod health;
 pub mod history;
+pub mod host_command;
+pub mod hosting;
 pub mod http;
+pub mod identity;
 pub mod live;
+pub mod machine;
 pub mod metrics;
 pub mod nats_folder;
 pub mod run;

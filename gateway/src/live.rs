@@ -1,6 +1,7 @@
 //! The live stream: one fold of the bucket, told to every client at its own pace.
 
 pub mod cursor;
+pub mod nats_thread;
 pub mod stream;
 
 use crate::fleet::Fleet;
@@ -55,7 +56,8 @@ impl Live {
         change(&mut fleet);
         let after = (fleet.change(), fleet.is_loaded());
         drop(fleet);
-        if before != after {
+        // A client listens before it lets go of the fleet that it begins with, and so misses nothing.
+        if before != after && self.rounds.receiver_count() > 0 {
             self.changed.notify_one();
         }
     }

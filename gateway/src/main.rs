@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use watchkeeper_gateway::config::{Cli, Command, RunArgs};
-use watchkeeper_gateway::{nats_folder, run};
+use watchkeeper_gateway::{health, host_command, machine, nats_folder, run};
 use watchkeeper_streams::program;
 
 fn main() -> ExitCode {
@@ -16,7 +16,12 @@ fn main() -> ExitCode {
             Ok(_) if args.check_config => return ExitCode::SUCCESS,
             Ok(config) => serve(&args, &config),
         },
+        Command::Bootstrap(args) => machine::bootstrap(&args.secrets_dir, &mut std::io::stdout()),
+        Command::RotateSigningKey(args) => machine::rotate(&args.secrets_dir, &mut std::io::stdout()),
+        Command::Host(command) => block_on(host_command::host(command, &mut std::io::stdout())),
+        Command::Audit(command) => block_on(host_command::audit(command, &mut std::io::stdout())),
         Command::Nats(command) => block_on(nats_folder::command(command, &mut std::io::stdout())),
+        Command::Health(args) => health::ask(args.metrics_listen),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

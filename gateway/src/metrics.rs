@@ -95,8 +95,8 @@ impl Metrics {
     /// Everything as Prometheus reads it.
     #[must_use]
     pub fn scrape(&self, live: &Live, system: &SystemView) -> String {
-        for status in [Status::Fine, Status::Silent] {
-            let count = live.fleet().hosts().filter(|host| host.summary.status == status).count();
+        for status in Status::ALL {
+            let count = live.fleet().hosts().filter(|host| host.status == status).count();
             self.hosts.get_or_create(&Hosts { status: status.as_str() }).set(whole(count as u64));
         }
         self.clients.set(whole(live.clients() as u64));

@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 use watchkeeper_nats::{
-    Issued, Layout, Outcome, Program, Rotation, SetupOptions, issue_agent, issue_fleet, issue_reader, rotate,
-    setup,
+    Issued, Layout, Outcome, Program, Rotation, SetupOptions, Tls, issue_agent, issue_fleet, issue_reader,
+    rotate, setup,
 };
 use watchkeeper_schemas::subjects;
 use watchkeeper_streams::connect::{Connect, connect};
@@ -21,8 +21,13 @@ const PUSH_MAX: Duration = Duration::from_secs(10);
 /// What could not be done, with the file and what to do.
 pub async fn command(command: NatsCommand, out: &mut impl Write) -> Result<()> {
     match command {
-        NatsCommand::Setup { dir, listen, team } => {
-            let report = setup(&SetupOptions { dir, listen, teams: team })?;
+        NatsCommand::Setup { dir, listen, tls_cert, tls_key, behind_proxy, team } => {
+            let tls = match tls_cert.zip(tls_key) {
+                Some((cert, key)) => Tls::Files { cert, key },
+                None if behind_proxy => Tls::Elsewhere,
+                None => Tls::Off,
+            };
+            let report = setup(&SetupOptions { dir, listen, tls, teams: team })?;
             for (path, outcome) in &report.files {
                 writeln!(out, "{:7} {}", word(*outcome), path.display())?;
             }

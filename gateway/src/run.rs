@@ -1,15 +1,23 @@
 //! The life of the gateway: listens, connects, follows, serves, and ends within five seconds.
 
-use crate::api::table::{openapi, router};
+use crate::api::description::openapi;
+use crate::api::table::router;
 use crate::app::App;
+use crate::audit::Audit;
 use crate::config::Config;
+use crate::first_team;
+use crate::fleet::journal::configure;
 use crate::fleet::watch::{Follow, follow, now};
 use crate::history::History;
 use crate::history::database::Database;
-use crate::http::principal::default_team;
+use crate::hosting::activation;
 use crate::http::serve::{listen, serve};
+use crate::http::tls;
+use crate::identity::vault::Bucket;
+use crate::identity::{Identity, Settings, bootstrap, known};
 use crate::live::Live;
 use crate::live::cursor::LagNews;
+use crate::live::nats_thread::NatsThread;
 use crate::metrics::Metrics;
 use crate::shutdown::stopped;
 use crate::system::SystemView;
@@ -24,10 +32,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use watchkeeper_schemas::subjects::GATEWAY_INBOX;
 use watchkeeper_streams::connect::{Connect, Connected, connect};
+use watchkeeper_streams::journal;
 
 /// Answers that are under way at the end get this long.
 const DRAIN_MAX: Duration = Duration::from_secs(4);
@@ -43,6 +53,7 @@ pub struct Gateway {
     servers: JoinSet<()>,
     followers: JoinSet<()>,
     shutdown: watch::Receiver<bool>,
+    _nats: NatsThread,
 }
 
 /// Starts everything; NATS and QuestDB need not be there yet.
@@ -61,13 +72,16 @@ pub async fn start(config: &Config, shutdown: watch::Receiver<bool>) -> Result<G
         name: "watchkeeper-gateway",
         inbox: GATEWAY_INBOX.trim_end_matches(".>").to_owned(),
     };
-    let connection = connect(&settings).await?;
+    let nats = NatsThread::start().context("cannot start the thread that listens to NATS")?;
+    let connection = nats.handle().spawn(async move { connect(&settings).await }).await??;
     let (mut servers, mut followers) = (JoinSet::new(), JoinSet::new());
-    let app = assemble(config, connection, &mut followers, &shutdown)?;
-    servers.spawn(serve(prometheus, metrics_router(Arc::clone(&app)), shutdown.clone()));
-    servers.spawn(serve(http, router(app), shutdown.clone()));
+    let app = assemble(config, connection, nats.handle(), &mut followers, &shutdown)?;
+    let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    servers.spawn(serve(prometheus, None, metrics_router(Arc::clone(&app)), shutdown.clone()));
+    followers.spawn(offer_set_up(Arc::clone(&app.identity)));
+    servers.spawn(serve(http, tls, router(app), shutdown.clone()));
     tracing::info!(%listen, %metrics_listen, "the gateway listens");
-    Ok(Gateway { listen, metrics_listen, servers, followers, shutdown })
+    Ok(Gateway { listen, metrics_listen, servers, followers, shutdown, _nats: nats })
 }
 
 impl Gateway {
@@ -97,6 +111,7 @@ impl Gateway {
 fn assemble(
     config: &Config,
     connection: Connected,
+    nats: &Handle,
     followers: &mut JoinSet<()>,
     shutdown: &watch::Receiver<bool>,
 ) -> Result<Arc<App>> {
@@ -120,13 +135,22 @@ fn assemble(
         live: Arc::clone(&live),
         metrics: Arc::clone(&metrics),
     };
+    let (facts, facts_seen) = watch::channel(None);
+    followers.spawn(journal::follow(context.clone(), connects.clone(), facts));
+    followers.spawn(configure(Arc::clone(&live), facts_seen.clone()));
+    let identity = identity(config, &context, (facts_seen, connects.clone()), followers)?;
+    let (audit, writer) = Audit::new(context.clone());
+    followers.spawn(writer.write());
+    followers.spawn(activation::watch(Arc::clone(&identity), Arc::clone(&live), audit.clone()));
+    followers.spawn(first_team::keep(Arc::clone(&identity)));
+    followers.spawn_on(follow(follower), nats);
     let client = connection.client;
     let poll = Poll { client, context, database: Arc::clone(&database), connects, system, lag };
-    followers.spawn(follow(follower));
     followers.spawn(poll.run());
     followers.spawn(Arc::clone(&live).ring());
     Ok(Arc::new(App {
-        identify: default_team,
+        identity,
+        audit,
         live,
         lag: lag_seen,
         system: system_seen,
@@ -137,12 +161,59 @@ fn assemble(
     }))
 }
 
+/// Puts together what knows of people, and has it follow the facts and the sealed buckets.
+fn identity(
+    config: &Config,
+    context: &jetstream::Context,
+    (facts, connects): (watch::Receiver<journal::Facts>, watch::Receiver<u64>),
+    followers: &mut JoinSet<()>,
+) -> Result<Arc<Identity>> {
+    let settings = Settings {
+        site: config.site.clone(),
+        secrets_dir: config.secrets_dir.clone(),
+        nats_dir: config.nats_dir.clone(),
+        nats_public_url: config.nats_public_url.clone(),
+        open_registration: config.open_registration,
+    };
+    let ((known, known_seen), (rights, rights_seen)) = (watch::channel(None), watch::channel(0));
+    followers.spawn(known::keep(facts, known, rights));
+    let identity = Arc::new(Identity::open(settings, context.clone(), known_seen, rights_seen)?);
+    for bucket in [Bucket::Sessions, Bucket::Secrets] {
+        followers.spawn(Arc::clone(&identity.vault).follow(bucket, connects.clone()));
+    }
+    Ok(identity)
+}
+
 fn metrics_router(app: Arc<App>) -> Router {
     let scrape = move || {
         let text = app.metrics.scrape(&app.live, &app.system.borrow());
         std::future::ready(([(CONTENT_TYPE, METRICS_TYPE)], text))
     };
     Router::new().route("/metrics", get(scrape))
+}
+
+/// Tells the code of the first owner, once it is known that there is none; then waits for the end.
+async fn offer_set_up(identity: Arc<Identity>) {
+    if identity.first_known().await.needs_setup() {
+        match bootstrap::renew(&identity.settings.secrets_dir, now()) {
+            Ok(code) => tell_code(&identity, &code.code),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "there is no code for the first owner")
+            }
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the code is for the person who started the gateway, not for the log"
+)]
+fn tell_code(identity: &Identity, code: &str) {
+    eprintln!(
+        "Nobody owns this gateway yet. Within 15 minutes open {} and use this code: {code}",
+        identity.settings.site.origin()
+    );
 }
 
 /// Each client of the live stream holds a descriptor; the usual limit is for programs with fewer friends.

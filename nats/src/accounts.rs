@@ -193,7 +193,12 @@ impl Role {
     fn template(self) -> Template {
         let (publish, subscribe) = match self {
             Self::Sys => (
-                list([subjects::SYS_PUSH_CLAIMS, subjects::SYS_LIST_CONNECTIONS, subjects::SYS_KICK]),
+                list([
+                    subjects::SYS_PUSH_CLAIMS,
+                    subjects::SYS_DELETE_CLAIMS,
+                    subjects::SYS_LIST_CONNECTIONS,
+                    subjects::SYS_KICK,
+                ]),
                 list([subjects::SYS_INBOX]),
             ),
             Self::Processors => (subjects::processors_publish(), list([subjects::PROCESSORS_INBOX])),

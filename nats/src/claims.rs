@@ -44,6 +44,8 @@ pub enum Kind {
     Account,
     /// [`User`]
     User,
+    /// Whatever else is signed.
+    Generic,
 }
 
 /// A body of claims and its kind.

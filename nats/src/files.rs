@@ -3,6 +3,7 @@
 use crate::claims::ClaimsError;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -52,16 +53,14 @@ pub enum SetupError {
         /// What to do, as a sentence.
         remedy: String,
     },
-    /// A credential stands where another one was to be written.
+    /// Others could listen to what is said.
     #[error(
-        "{} holds the credential of {owner:?}, which stays untouched. Move it away to issue another one there",
-        path.display()
+        "a server on {listen} would be reached from outside without TLS: give --tls-cert and --tls-key, or \
+         --behind-proxy where something before it speaks TLS, or listen on 127.0.0.1"
     )]
-    Taken {
-        /// The file.
-        path: PathBuf,
-        /// The name of the user it belongs to.
-        owner: String,
+    Plain {
+        /// Where the server was to listen.
+        listen: SocketAddr,
     },
 }
 
@@ -141,6 +140,14 @@ fn write_through(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(FILE_MODE).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), SetupError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Names of the files in a folder, sorted; none when it does not exist.

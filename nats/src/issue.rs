@@ -1,15 +1,16 @@
-//! Credentials: made for programs, agents, readers and simulated fleets, and replaced by `rotate`.
+//! Credentials in files: made for programs and by hand, and replaced by `rotate`.
 
-use crate::accounts::{AccountName, Program, Role};
+use crate::accounts::{AccountName, Program};
 use crate::claims::{Account, Claims, ClaimsError, User};
 use crate::creds::{self, Creds};
 use crate::files::{self, Outcome, SetupError};
+use crate::holder::Holder;
 use crate::keys::{self, AccountKeys};
 use crate::layout::Layout;
 use crate::setup::{now, read_account};
-use nkeys::{KeyPair, KeyPairType};
+use nkeys::KeyPair;
 use std::path::{Path, PathBuf};
-use watchkeeper_schemas::ids::{HostId, ProcessorName, Shard, TeamId};
+use watchkeeper_schemas::ids::{HostId, ReaderName, TeamId};
 
 const CREDS_REMEDY: &str = "Remove the file and type the command again: a new credential is made";
 
@@ -44,22 +45,16 @@ pub struct Rotation {
 /// # Errors
 /// When the team is not set up, or a file cannot be read or written.
 pub fn issue_agent(layout: &Layout, team: &TeamId, host: &HostId) -> Result<Issued, SetupError> {
-    let user = Identity {
-        name: format!("agent.{team}.{host}"),
-        tags: vec![format!("team:{team}"), format!("shard:{}", Shard::of(host)), format!("host:{host}")],
-    };
-    let file = layout.agent_creds(team, host);
-    issue_into(layout, &AccountName::Agents(team.clone()), Role::Agent, user, file)
+    issue_to(layout, &Holder::Agent { team: team.clone(), host: host.clone() })
 }
 
 /// The credential of a program that hears the public feed of one team and can publish nothing.
 ///
 /// # Errors
 /// When the team is not set up, or a file cannot be read or written.
-pub fn issue_reader(layout: &Layout, team: &TeamId, name: &ProcessorName) -> Result<Issued, SetupError> {
+pub fn issue_reader(layout: &Layout, team: &TeamId, name: &ReaderName) -> Result<Issued, SetupError> {
     AccountKeys::read(layout, &AccountName::Agents(team.clone()))?;
-    let user = Identity { name: format!("reader.{team}.{name}"), tags: vec![format!("team:{team}")] };
-    issue_into(layout, &AccountName::Readers, Role::Reader, user, layout.reader_creds(team, name))
+    issue_to(layout, &Holder::Reader { team: team.clone(), name: name.clone() })
 }
 
 /// The development credential of a team's simulated hosts: it may publish for every host of the team.
@@ -67,8 +62,7 @@ pub fn issue_reader(layout: &Layout, team: &TeamId, name: &ProcessorName) -> Res
 /// # Errors
 /// When the team is not set up, or a file cannot be read or written.
 pub fn issue_fleet(layout: &Layout, team: &TeamId) -> Result<Issued, SetupError> {
-    let user = Identity { name: format!("fleet.{team}"), tags: vec![format!("team:{team}")] };
-    issue_into(layout, &AccountName::Agents(team.clone()), Role::Fleet, user, layout.fleet_creds(team))
+    issue_to(layout, &Holder::Fleet { team: team.clone() })
 }
 
 /// Gives a program a new key and credential and revokes the old one.
@@ -77,11 +71,7 @@ pub fn issue_fleet(layout: &Layout, team: &TeamId) -> Result<Issued, SetupError>
 /// When the folder is not set up, or a file cannot be read or written. After an error the old credential may be
 /// revoked already; setup then makes a new one.
 pub fn rotate(layout: &Layout, program: Program) -> Result<Rotation, SetupError> {
-    let path = layout.operator_signing_key();
-    let operator = keys::read_key(&path, &KeyPairType::Operator)?.ok_or_else(|| SetupError::Missing {
-        path,
-        remedy: "Nothing is set up here: type `watchkeeper-gateway nats setup`".into(),
-    })?;
+    let operator = keys::read_operator(layout)?;
     let keys = AccountKeys::read(layout, &program.account())?;
     let _lock = files::lock(&layout.dir)?;
     let path = layout.account_jwt(&keys.id());
@@ -93,7 +83,7 @@ pub fn rotate(layout: &Layout, program: Program) -> Result<Rotation, SetupError>
         account_jwt = account.sign(&operator, now()).map_err(|source| corrupt(&path, source))?;
         files::write(&path, &account_jwt)?;
     }
-    issue(&Issuer::of(&keys, &account.body), program.role(), program_user(program), &file)?;
+    issue(layout, &Issuer { keys: &keys, account: &account.body }, &Holder::Program(program))?;
     Ok(Rotation { creds: file, revoked: old.map(|old| old.claims.subject), account_jwt })
 }
 
@@ -104,14 +94,15 @@ pub(crate) fn issue_program(
     keys: &AccountKeys,
     account: &Account,
 ) -> Result<Issued, SetupError> {
-    let file = layout.program_creds(program);
-    issue(&Issuer::of(keys, account), program.role(), program_user(program), &file)
+    issue(layout, &Issuer { keys, account }, &Holder::Program(program))
 }
 
-/// Who a credential speaks for.
-struct Identity {
-    name: String,
-    tags: Vec<String>,
+fn issue_to(layout: &Layout, holder: &Holder) -> Result<Issued, SetupError> {
+    let keys = AccountKeys::read(layout, &holder.account())?;
+    let _lock = files::lock(&layout.dir)?;
+    let path = layout.account_jwt(&keys.id());
+    let (_, claims) = read_account(&path)?.ok_or_else(|| missing_account(&path))?;
+    issue(layout, &Issuer { keys: &keys, account: &claims.body }, holder)
 }
 
 /// The account that answers for a credential.
@@ -120,54 +111,45 @@ struct Issuer<'a> {
     account: &'a Account,
 }
 
-impl<'a> Issuer<'a> {
-    fn of(keys: &'a AccountKeys, account: &'a Account) -> Self {
-        Self { keys, account }
-    }
-}
-
-fn program_user(program: Program) -> Identity {
-    Identity { name: program.to_string(), tags: Vec::new() }
-}
-
-fn issue_into(
-    layout: &Layout,
-    account: &AccountName,
-    role: Role,
-    user: Identity,
-    file: PathBuf,
-) -> Result<Issued, SetupError> {
-    let keys = AccountKeys::read(layout, account)?;
-    let _lock = files::lock(&layout.dir)?;
-    let path = layout.account_jwt(&keys.id());
-    let (_, claims) = read_account(&path)?.ok_or_else(|| missing_account(&path))?;
-    issue(&Issuer::of(&keys, &claims.body), role, user, &file)
-}
-
-/// Makes or completes the credential in `file`: the key in it stays unless it is revoked, the JWT stays when it says
-/// what it should.
-fn issue(issuer: &Issuer<'_>, role: Role, user: Identity, file: &Path) -> Result<Issued, SetupError> {
-    let found = read_creds(file)?;
-    if let Some(other) = found.as_ref().filter(|found| found.claims.name != user.name) {
-        return Err(SetupError::Taken { path: file.to_owned(), owner: other.claims.name.clone() });
+/// Makes or completes the credential in the holder's file: the key in it stays unless it is revoked, the JWT stays
+/// when it says what it should.
+fn issue(layout: &Layout, issuer: &Issuer<'_>, holder: &Holder) -> Result<Issued, SetupError> {
+    let (file, name) = (layout.creds_of(holder), holder.to_string());
+    let found = read_creds(&file)?;
+    if found.as_ref().is_some_and(|found| found.claims.name != name) {
+        let source = ClaimsError::Form("it is the credential of another user");
+        return Err(SetupError::Corrupt {
+            path: file,
+            remedy: "Move it away to issue another one there",
+            source,
+        });
     }
     let found = found.filter(|old| !issuer.account.revokes(&old.claims.subject, old.claims.issued_at));
-    let signer = issuer
-        .keys
-        .signer(role)
-        .ok_or_else(|| corrupt(file, ClaimsError::Form("users of this account cannot have this role")))?;
     let fresh = KeyPair::new_user();
     let key = found.as_ref().map_or(&fresh, |found| &found.key);
-    let body = User { issuer_account: issuer.keys.id(), tags: user.tags, ..User::default() };
-    let wanted = Claims::new(key.public_key(), user.name.clone(), body);
+    let (wanted, signer) =
+        user_claims(issuer.keys, holder, key.public_key(), None).map_err(|e| corrupt(&file, e))?;
     let outcome = match &found {
         Some(found) if found.claims.states_the_same(&wanted, signer) => Outcome::Kept,
         Some(_) | None => {
-            let jwt = wanted.sign(signer, now()).map_err(|source| corrupt(file, source))?;
-            files::write(file, &creds::render(&jwt, key).map_err(|source| corrupt(file, source))?)?
+            let jwt = wanted.sign(signer, now()).map_err(|source| corrupt(&file, source))?;
+            files::write(&file, &creds::render(&jwt, key).map_err(|source| corrupt(&file, source))?)?
         }
     };
-    Ok(Issued { creds: file.to_owned(), name: user.name, outcome })
+    Ok(Issued { creds: file, name, outcome })
+}
+
+/// What a holder's JWT says, and the key that signs it.
+pub(crate) fn user_claims<'a>(
+    keys: &'a AccountKeys,
+    holder: &Holder,
+    key: String,
+    expires: Option<u64>,
+) -> Result<(Claims<User>, &'a KeyPair), ClaimsError> {
+    let signer =
+        keys.signer(holder.role()).ok_or(ClaimsError::Form("users of this account cannot have this role"))?;
+    let body = User { issuer_account: keys.id(), tags: holder.tags(), ..User::default() };
+    Ok((Claims { expires, ..Claims::new(key, holder.to_string(), body) }, signer))
 }
 
 fn read_creds(file: &Path) -> Result<Option<Creds>, SetupError> {
@@ -179,7 +161,7 @@ fn corrupt(path: &Path, source: ClaimsError) -> SetupError {
     SetupError::Corrupt { path: path.to_owned(), remedy: CREDS_REMEDY, source }
 }
 
-fn missing_account(path: &Path) -> SetupError {
+pub(crate) fn missing_account(path: &Path) -> SetupError {
     let remedy = "Type `watchkeeper-gateway nats setup`, which makes it again".to_owned();
     SetupError::Missing { path: path.to_owned(), remedy }
 }

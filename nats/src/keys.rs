@@ -64,6 +64,15 @@ pub(crate) fn read_key(path: &Path, kind: &KeyPairType) -> Result<Option<KeyPair
     }
 }
 
+/// The key that signs accounts.
+pub(crate) fn read_operator(layout: &Layout) -> Result<KeyPair, SetupError> {
+    let path = layout.operator_signing_key();
+    read_key(&path, &KeyPairType::Operator)?.ok_or_else(|| SetupError::Missing {
+        path,
+        remedy: "Nothing is set up here: type `watchkeeper-gateway nats setup`".into(),
+    })
+}
+
 /// Reads a key file or makes a new key. When claims in `used_in` already name a key of this purpose, a new one would
 /// cut off whatever depends on the old one, so a missing file is an error then.
 pub(crate) fn ensure_key(

@@ -1,8 +1,8 @@
 //! Where everything of the NATS server lies in its folder.
 
 use crate::accounts::{AccountName, Program, Role};
+use crate::holder::Holder;
 use std::path::{Path, PathBuf};
-use watchkeeper_schemas::ids::{HostId, ProcessorName, TeamId};
 
 /// The folder of a NATS server: its configuration, accounts, keys, credentials and streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,24 +87,12 @@ impl Layout {
     /// The credential of one of our programs.
     #[must_use]
     pub fn program_creds(&self, program: Program) -> PathBuf {
-        self.creds().join(format!("{program}.creds"))
+        self.creds_of(&Holder::Program(program))
     }
 
-    /// The credential of the agent of a host.
+    /// The credential of a holder, where it was made by a command.
     #[must_use]
-    pub fn agent_creds(&self, team: &TeamId, host: &HostId) -> PathBuf {
-        self.creds().join(format!("agent-{team}-{host}.creds"))
-    }
-
-    /// The credential of a program that hears a team's public feed.
-    #[must_use]
-    pub fn reader_creds(&self, team: &TeamId, name: &ProcessorName) -> PathBuf {
-        self.creds().join(format!("reader-{team}-{name}.creds"))
-    }
-
-    /// The development credential of a team's simulated hosts.
-    #[must_use]
-    pub fn fleet_creds(&self, team: &TeamId) -> PathBuf {
-        self.creds().join(format!("fleet-{team}.creds"))
+    pub fn creds_of(&self, holder: &Holder) -> PathBuf {
+        self.creds().join(format!("{holder}.creds"))
     }
 }

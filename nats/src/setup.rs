@@ -2,7 +2,7 @@
 
 use crate::accounts::{AccountName, Program, Role};
 use crate::claims::{Account, Body, Claims, ClaimsError, Operator};
-use crate::conf;
+use crate::conf::{self, Tls};
 use crate::files::{self, Outcome, SetupError};
 use crate::issue::issue_program;
 use crate::keys::{self, AccountKeys};
@@ -21,6 +21,8 @@ pub struct SetupOptions {
     pub dir: PathBuf,
     /// Where the server will listen.
     pub listen: SocketAddr,
+    /// Who keeps that from eavesdroppers.
+    pub tls: Tls,
     /// Teams to have; those set up before stay as well.
     pub teams: Vec<TeamId>,
 }
@@ -45,6 +47,10 @@ pub struct SetupReport {
 /// When the folder cannot be written, a secret can be read by others, a file is corrupt, or a key is lost that
 /// something was made with. Each says which file and what to do.
 pub fn setup(options: &SetupOptions) -> Result<SetupReport, SetupError> {
+    if options.tls == Tls::Off && !options.listen.ip().is_loopback() {
+        return Err(SetupError::Plain { listen: options.listen });
+    }
+    let tls = options.tls.whole()?;
     files::ensure_dir(&options.dir)?;
     let layout = Layout::new(files::whole_path(&options.dir)?);
     for dir in [layout.accounts(), layout.jetstream(), layout.keys(), layout.creds()] {
@@ -52,8 +58,8 @@ pub fn setup(options: &SetupOptions) -> Result<SetupReport, SetupError> {
     }
     let _lock = files::lock(&layout.dir)?;
     let teams = all_teams(&layout, &options.teams)?;
-    let mut run = Run { known: known_accounts(&layout)?, layout, now: now(), files: Vec::new() };
-    run.all(options.listen, &teams)?;
+    let mut run = Run::over(layout.clone(), known_accounts(&layout)?);
+    run.all(options.listen, &tls, &teams)?;
     Ok(SetupReport { layout: run.layout, teams: teams.into_iter().collect(), files: run.files })
 }
 
@@ -70,8 +76,21 @@ pub(crate) fn read_account(path: &Path) -> Result<Option<(String, Claims<Account
     )
 }
 
-/// One run of setup.
-struct Run {
+/// What is known of an account before it is looked after; nothing before it was made.
+pub(crate) fn known_account(
+    layout: &Layout,
+    account: &AccountName,
+) -> Result<Option<(String, Claims<Account>)>, SetupError> {
+    let name = account.to_string();
+    let Some(key) = keys::read_key(&layout.account_key(account), &KeyPairType::Account)? else {
+        return Ok(known_accounts(layout)?.remove_entry(&name));
+    };
+    let found = read_account(&layout.account_jwt(&key.public_key()))?;
+    Ok(found.map(|(_, claims)| (name, claims)))
+}
+
+/// One run of setup, or of a part of it.
+pub(crate) struct Run {
     layout: Layout,
     now: u64,
     /// Accounts made before, by name.
@@ -80,7 +99,16 @@ struct Run {
 }
 
 impl Run {
-    fn all(&mut self, listen: SocketAddr, teams: &BTreeSet<TeamId>) -> Result<(), SetupError> {
+    pub(crate) fn over(layout: Layout, known: BTreeMap<String, Claims<Account>>) -> Self {
+        Self { layout, now: now(), known, files: Vec::new() }
+    }
+
+    /// What became of a file.
+    pub(crate) fn outcome_of(&self, path: &Path) -> Outcome {
+        self.files.iter().find(|(of, _)| of == path).map_or(Outcome::Kept, |(_, outcome)| *outcome)
+    }
+
+    fn all(&mut self, listen: SocketAddr, tls: &Tls, teams: &BTreeSet<TeamId>) -> Result<(), SetupError> {
         let operator_used = self.layout.operator_jwt().exists().then_some("operator.jwt");
         let operator = self.key(self.layout.operator_key(), KeyPairType::Operator, operator_used)?;
         let signer = self.key(self.layout.operator_signing_key(), KeyPairType::Operator, operator_used)?;
@@ -88,12 +116,12 @@ impl Run {
         let core = self.account_keys(&AccountName::Core)?;
         self.operator(&operator, &signer, &sys.id())?;
 
-        let sys_body = self.account(&AccountName::Sys, &sys, &core.id(), &signer)?;
-        let core_body = self.account(&AccountName::Core, &core, &core.id(), &signer)?;
+        let sys_body = self.account(&AccountName::Sys, &sys, &core.id(), &signer, |_| {})?;
+        let core_body = self.account(&AccountName::Core, &core, &core.id(), &signer, |_| {})?;
         let agents = teams.iter().map(|team| AccountName::Agents(team.clone()));
         for account in std::iter::once(AccountName::Readers).chain(agents) {
             let keys = self.account_keys(&account)?;
-            self.account(&account, &keys, &core.id(), &signer)?;
+            self.account(&account, &keys, &core.id(), &signer, |_| {})?;
         }
         for program in Program::ALL {
             let (keys, body) = match program {
@@ -103,7 +131,7 @@ impl Run {
             let issued = issue_program(&self.layout, program, keys, body)?;
             self.files.push((issued.creds, issued.outcome));
         }
-        let conf = conf::render(&self.layout, listen, &sys.id())
+        let conf = conf::render(&self.layout, listen, tls, &sys.id())
             .map_err(|(path, source)| SetupError::Io { doing: "configure the server with", path, source })?;
         self.write(self.layout.conf(), &conf)
     }
@@ -116,25 +144,27 @@ impl Run {
         self.sign(path, remedy, &wanted, own)
     }
 
-    /// Writes the JWT of an account, revocations kept.
-    fn account(
+    /// Writes the JWT of an account; its revocations are those it had, after `revoke` saw them.
+    pub(crate) fn account(
         &mut self,
         account: &AccountName,
         keys: &AccountKeys,
         core: &str,
         signer: &KeyPair,
+        revoke: impl FnOnce(&mut BTreeMap<String, u64>),
     ) -> Result<Account, SetupError> {
         let mut body = account.body(core, &keys.signers());
         if let Some(known) = self.known.get(&account.to_string()) {
             body.revocations.clone_from(&known.body.revocations);
         }
+        revoke(&mut body.revocations);
         let wanted = Claims::new(keys.id(), account.to_string(), body);
         let path = self.layout.account_jwt(&keys.id());
         self.sign(path, "Remove it and type the command again", &wanted, signer)?;
         Ok(wanted.body)
     }
 
-    fn account_keys(&mut self, account: &AccountName) -> Result<AccountKeys, SetupError> {
+    pub(crate) fn account_keys(&mut self, account: &AccountName) -> Result<AccountKeys, SetupError> {
         let name = account.to_string();
         let known = self.known.get(&name);
         let used_roles: Vec<String> = known

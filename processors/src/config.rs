@@ -3,8 +3,9 @@
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use watchkeeper_nats::{Layout, Program};
 use watchkeeper_streams::program::LogFormat;
-use watchkeeper_streams::topology::Limits;
+use watchkeeper_streams::topology::{HISTORY_CONSUMER, LATEST_CONSUMER, Limits};
 
 /// A processor by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -13,15 +14,33 @@ pub enum Name {
     Latest,
     /// History in QuestDB.
     History,
+    /// The NATS server's accounts, as JOURNAL has them: needs --nats-dir.
+    Accounts,
+    /// Holds hosts off that flood: needs --nats-dir or --sys-creds.
+    Guard,
 }
 
-/// Folds the log of samples into views: the newest state of every host, and history in QuestDB.
+impl Name {
+    /// The name in the log and in lists.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Latest => LATEST_CONSUMER.processor,
+            Self::History => HISTORY_CONSUMER.processor,
+            Self::Accounts => "accounts",
+            Self::Guard => "guard",
+        }
+    }
+}
+
+/// Folds the log of samples into views: the newest state of every host, and history in QuestDB. Keeps the accounts of
+/// the NATS server as they are configured, and holds off who floods.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "watchkeeper-processors",
     version,
     after_help = "Examples:
-  watchkeeper-processors --nats-creds data/nats/creds/processors.creds --questdb-password-file data/questdb-admin.password
+  watchkeeper-processors --nats-dir data/nats --nats-creds data/nats/creds/processors.creds --questdb-password-file data/questdb-admin.password
   watchkeeper-processors --only latest --nats-creds processors.creds
   watchkeeper-processors --config processors.toml --check-config
 
@@ -35,7 +54,7 @@ pub struct Config {
     /// Checks the configuration, says what is wrong with it, and ends.
     #[arg(long)]
     pub check_config: bool,
-    /// Runs only this processor; may be given again. All by default.
+    /// Runs only this processor; may be given again. By default all that have what they need.
     #[arg(long, env = "WATCHKEEPER_ONLY", value_delimiter = ',', value_enum)]
     pub only: Vec<Name>,
     /// NATS servers, joined by commas.
@@ -44,6 +63,12 @@ pub struct Config {
     /// Credentials of the user `processors`.
     #[arg(long, env = "WATCHKEEPER_NATS_CREDS")]
     pub nats_creds: PathBuf,
+    /// Folder of the NATS server, with the keys that sign its accounts.
+    #[arg(long, env = "WATCHKEEPER_NATS_DIR")]
+    pub nats_dir: Option<PathBuf>,
+    /// Credentials of the user `sys`; by default those in --nats-dir.
+    #[arg(long, env = "WATCHKEEPER_SYS_CREDS")]
+    pub sys_creds: Option<PathBuf>,
     /// QuestDB's HTTP address, host:port.
     #[arg(long, env = "WATCHKEEPER_QUESTDB_HTTP", default_value = "127.0.0.1:9000")]
     pub questdb_http: String,
@@ -95,17 +120,60 @@ impl Config {
                 }
             }
         }
+        mistakes.extend(self.mistakes_of_keepers());
         if self.replicas.is_multiple_of(2) {
             mistakes.push(format!("--replicas {}: expected 1, 3 or 5", self.replicas));
         }
         mistakes
     }
 
+    /// What is wrong for those who keep order on the NATS server.
+    fn mistakes_of_keepers(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let names = self.names();
+        if names.contains(&Name::Accounts) {
+            match &self.nats_dir {
+                None => mistakes.push("--nats-dir: accounts needs the folder of the NATS server".to_owned()),
+                Some(dir) if !Layout::new(dir).operator_signing_key().is_file() => mistakes.push(format!(
+                    "--nats-dir {}: nothing is set up there: type `watchkeeper-gateway nats setup --dir {}`",
+                    dir.display(),
+                    dir.display()
+                )),
+                Some(_) => {}
+            }
+        }
+        if names.contains(&Name::Accounts) || names.contains(&Name::Guard) {
+            match self.sys_creds() {
+                None => {
+                    mistakes.push("--sys-creds: guard needs the credential of the system account".to_owned())
+                }
+                Some(path) => {
+                    if let Err(error) = std::fs::File::open(&path) {
+                        mistakes.push(format!("--sys-creds {}: cannot be read: {error}", path.display()));
+                    }
+                }
+            }
+        }
+        mistakes
+    }
+
+    /// The credential of the system account.
+    #[must_use]
+    pub fn sys_creds(&self) -> Option<PathBuf> {
+        let in_dir = || self.nats_dir.as_ref().map(|dir| Layout::new(dir).program_creds(Program::Sys));
+        self.sys_creds.clone().or_else(in_dir)
+    }
+
     /// The processors to run, each once.
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
-        let mut names =
-            if self.only.is_empty() { Name::value_variants().to_vec() } else { self.only.clone() };
+        let has_what_it_needs = |name: &Name| match name {
+            Name::Latest | Name::History => true,
+            Name::Accounts => self.nats_dir.is_some(),
+            Name::Guard => self.sys_creds().is_some(),
+        };
+        let all = || Name::value_variants().iter().copied().filter(has_what_it_needs).collect();
+        let mut names: Vec<Name> = if self.only.is_empty() { all() } else { self.only.clone() };
         names.sort_unstable();
         names.dedup();
         names

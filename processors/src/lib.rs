@@ -1,5 +1,64 @@
-//! The processors: each folds the log into a view of its own.
+//! The processors: each folds the log into a view of its own, or keeps order on the NATS server.
 
+pub mod accounts;
 pub mod config;
+pub mod guard;
 pub mod history;
 pub mod latest;
+mod system;
+
+use crate::config::{Config, Name};
+use crate::history::History;
+use crate::latest::Latest;
+use anyhow::Context as _;
+use tokio::sync::watch;
+use watchkeeper_schemas::subjects;
+use watchkeeper_streams::connect::{Connect, connect};
+use watchkeeper_streams::processor::Processor;
+use watchkeeper_streams::runner::{Runner, jetstream};
+use watchkeeper_streams::topology::{Consumer, HISTORY_CONSUMER, LATEST_CONSUMER};
+
+/// Does the work of one processor until it is told to stop.
+///
+/// # Errors
+/// When it cannot go on: what it needs is missing, or the streams stand there with other settings.
+pub async fn work(name: Name, config: &Config, mut shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+    match name {
+        Name::Latest => {
+            let runner = runner(config, LATEST_CONSUMER, shutdown).await?;
+            let latest = Latest::new(&runner);
+            run(runner, latest).await
+        }
+        Name::History => {
+            let runner = runner(config, HISTORY_CONSUMER, shutdown).await?;
+            let history = History::new(config)?;
+            run(runner, history).await
+        }
+        Name::Accounts => {
+            let dir = config.nats_dir.as_deref().context("accounts needs the folder of the NATS server")?;
+            accounts::run(config, dir, &mut shutdown).await
+        }
+        Name::Guard => guard::run(config, &mut shutdown).await,
+    }
+}
+
+/// Runs a processor as a task: whoever wakes what a runtime blocks on pays for a system call, every time.
+async fn run(runner: Runner, mut processor: impl Processor + 'static) -> anyhow::Result<()> {
+    Ok(tokio::spawn(async move { runner.run(&mut processor).await }).await??)
+}
+
+async fn runner(
+    config: &Config,
+    consumer: Consumer,
+    shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<Runner> {
+    let connected = connect(&Connect {
+        url: config.nats.clone(),
+        creds: config.nats_creds.clone(),
+        name: consumer.processor,
+        inbox: subjects::program_inbox(&"processors".parse()?),
+    })
+    .await?;
+    let context = jetstream(connected.client.clone());
+    Ok(Runner { connected, context, consumer, limits: config.limits(), shutdown })
+}

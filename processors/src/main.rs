@@ -5,13 +5,8 @@ use std::process::ExitCode;
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 use watchkeeper_processors::config::{Config, Name};
-use watchkeeper_processors::history::History;
-use watchkeeper_processors::latest::Latest;
-use watchkeeper_schemas::subjects;
-use watchkeeper_streams::connect::{Connect, connect};
+use watchkeeper_processors::work;
 use watchkeeper_streams::program::{self, EXIT_CONFIG};
-use watchkeeper_streams::runner::{Runner, jetstream};
-use watchkeeper_streams::topology::{Consumer, HISTORY_CONSUMER, LATEST_CONSUMER};
 
 fn main() -> ExitCode {
     let config: Config = match program::configure(std::env::args_os()) {
@@ -51,7 +46,13 @@ fn run(config: &Config) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let (ended, mut any_ended) = tokio::sync::mpsc::channel(1);
     let mut threads = Vec::new();
-    for name in config.names() {
+    let names = config.names();
+    if config.only.is_empty() && !names.contains(&Name::Guard) {
+        tracing::warn!(
+            "without --nats-dir no team's account is kept, no credential is cut off and no flood is seen"
+        );
+    }
+    for name in names {
         threads.push(spawn(name, config.clone(), stopped.clone(), ended.clone())?);
     }
     runtime.block_on(async {
@@ -77,16 +78,15 @@ fn spawn(
     shutdown: watch::Receiver<bool>,
     ended: tokio::sync::mpsc::Sender<()>,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
-    let consumer = match name {
-        Name::Latest => LATEST_CONSUMER,
-        Name::History => HISTORY_CONSUMER,
-    };
-    let thread = std::thread::Builder::new().name(consumer.processor.to_owned()).spawn(move || {
+    let thread = std::thread::Builder::new().name(name.as_str().to_owned()).spawn(move || {
         let _told_at_the_end = Ended(ended);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(work(name, &config, consumer, shutdown))
+        tracing::info!(processor = name.as_str(), "started");
+        runtime.block_on(work(name, &config, shutdown))?;
+        tracing::info!(processor = name.as_str(), "stopped");
+        Ok(())
     });
-    thread.with_context(|| format!("cannot start a thread for {}", consumer.processor))
+    thread.with_context(|| format!("cannot start a thread for {}", name.as_str()))
 }
 
 /// Tells the owner that a processor has ended, whether by return or panic.
@@ -97,34 +97,4 @@ impl Drop for Ended {
         // A full channel says that the owner knows already.
         self.0.try_send(()).ok();
     }
-}
-
-async fn work(
-    name: Name,
-    config: &Config,
-    consumer: Consumer,
-    shutdown: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let connected = connect(&Connect {
-        url: config.nats.clone(),
-        creds: config.nats_creds.clone(),
-        name: consumer.processor,
-        inbox: subjects::program_inbox(&"processors".parse()?),
-    })
-    .await?;
-    let context = jetstream(connected.client.clone());
-    let runner = Runner { connected, context, consumer, limits: config.limits(), shutdown };
-    tracing::info!(processor = consumer.processor, "started");
-    match name {
-        Name::Latest => {
-            let mut latest = Latest::new(&runner);
-            runner.run(&mut latest).await?;
-        }
-        Name::History => {
-            let mut history = History::new(config)?;
-            runner.run(&mut history).await?;
-        }
-    }
-    tracing::info!(processor = consumer.processor, "stopped");
-    Ok(())
 }

@@ -59,7 +59,7 @@ macro_rules! actions {
         /// What was done or tried.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
         pub enum Action {
-            $($(#[$doc])* #[serde(rename = $name)] $variant),+
+            $($(#[$doc])* #[serde(rename = $name)] #[schema(rename = $name)] $variant),+
         }
 
         impl Action {

@@ -127,6 +127,21 @@ impl TeamFacts {
         self.members.iter().filter(|(_, member)| member.role == Role::Owner).count()
     }
 
+    /// Whether nobody else owns it.
+    #[must_use]
+    pub fn is_last_owner(&self, user: &UserId) -> bool {
+        let is_owner = self.members.get(user).is_some_and(|member| member.role == Role::Owner);
+        is_owner && self.owners() == 1
+    }
+
+    /// Two owners may demote each other at once: the fact that comes second would leave nobody, and changes nothing.
+    fn put_member(&mut self, id: UserId, value: Option<Member>, note: &Note<'_>) {
+        let stays_owner = value.as_ref().is_some_and(|member| member.role == Role::Owner);
+        let leaves_nobody = self.is_last_owner(&id) && !stays_owner;
+        let value = if leaves_nobody { self.members.get(&id).cloned() } else { value };
+        self.members.put(id, value, note);
+    }
+
     /// Whether the holder of a key still names it: the team is there, and so are host or reader.
     #[must_use]
     pub fn is_current(&self, key: &PublicKey) -> bool {
@@ -256,7 +271,7 @@ impl Registry {
         match event.fact {
             Fact::User { .. } | Fact::Token { .. } => {}
             Fact::Team { id, value } => team.itself.put(id, value, &note),
-            Fact::Member { id, value } => team.members.put(id, value, &note),
+            Fact::Member { id, value } => team.put_member(id, value, &note),
             Fact::Invitation { id, value } => team.invitations.put(id, value, &note),
             Fact::Host { id, value } => team.hosts.put(id, value, &note),
             Fact::Reader { id, value } => team.readers.put(id, value, &note),

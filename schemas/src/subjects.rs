@@ -63,10 +63,14 @@ pub const GATEWAY_INBOX: &str = "_INBOX.gateway.>";
 pub const SYS_INBOX: &str = "_INBOX.sys.>";
 /// Where a user of the system account hands the server a newer account JWT.
 pub const SYS_PUSH_CLAIMS: &str = "$SYS.REQ.CLAIMS.UPDATE";
+/// Where a user of the system account has the server forget accounts.
+pub const SYS_DELETE_CLAIMS: &str = "$SYS.REQ.CLAIMS.DELETE";
 /// Where a user of the system account asks who is connected.
 pub const SYS_LIST_CONNECTIONS: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 /// Where a user of the system account cuts a connection; `*` is the id of the server.
 pub const SYS_KICK: &str = "$SYS.REQ.SERVER.*.KICK";
+/// The beginning of replies to our user of the system account.
+pub const SYS_INBOX_PREFIX: &str = "_INBOX.sys";
 /// Everything: what a credential without a role may not hear.
 pub const EVERYTHING: &str = ">";
 
@@ -184,6 +188,12 @@ pub fn program_inbox(program: &ProcessorName) -> String {
     format!("_INBOX.{program}")
 }
 
+/// Where a user of the system account cuts a connection of the server with this id.
+#[must_use]
+pub fn sys_kick(server: &str) -> String {
+    format!("$SYS.REQ.SERVER.{server}.KICK")
+}
+
 /// Where the audit of a scope stands in AUDIT.
 #[must_use]
 pub fn audit(scope: &JournalScope) -> String {
@@ -200,6 +210,12 @@ pub fn alert(team: &TeamId, host: &HostId, rule: &RuleId) -> String {
 #[must_use]
 pub fn parked(processor: &ProcessorName) -> String {
     format!("parked.v1.{processor}")
+}
+
+/// Everything that the public feed tells of a team.
+#[must_use]
+pub fn public_feed(team: &TeamId) -> String {
+    format!("public.v1.{team}.>")
 }
 
 /// Where the public feed tells the latest view of a host.

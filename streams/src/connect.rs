@@ -1,18 +1,19 @@
 //! The one way our programs connect to NATS: jittered reconnects, an inbox of their own, events counted.
 
 use crate::backoff::jittered;
-use async_nats::{AuthError, Client, ConnectOptions, Event};
+use async_nats::{Auth, AuthError, Client, ConnectOptions, Event};
 use nkeys::KeyPair;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// First wait before a reconnect.
 const RECONNECT_WAIT_FIRST: Duration = Duration::from_millis(100);
-/// Longest wait before a reconnect: a server that is back is found within this.
-const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Longest wait before a reconnect: a server that is back is found within this, and after a long outage those who come
+/// back are spread over as long.
+const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Waits before the next try of a credential that the server refuses: it may be made good, but not by hammering.
 const REFUSED_WAIT_FIRST: Duration = Duration::from_secs(1);
 const REFUSED_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -30,7 +31,7 @@ const SUBSCRIPTION_MESSAGES_MAX: usize = 65_536;
 pub struct Connect {
     /// `nats://host:port`, several joined by commas.
     pub url: String,
-    /// The `.creds` file: a user JWT and its key.
+    /// The `.creds` file: a user JWT and its key. It is read at each connection, so a renewed one is picked up.
     pub creds: PathBuf,
     /// The name that the server shows for this connection.
     pub name: &'static str,
@@ -57,7 +58,7 @@ pub struct ClientEvents {
     /// The trouble that was told last; an outage repeats it with every try.
     trouble: watch::Sender<String>,
     /// How often in a row the server refused the credential.
-    refusals: AtomicU32,
+    refusals: watch::Sender<u32>,
     connected_at: watch::Sender<Option<Instant>>,
 }
 
@@ -89,7 +90,13 @@ impl ClientEvents {
     /// How often in a row the server refused the credential.
     #[must_use]
     pub fn refusals(&self) -> u32 {
-        self.refusals.load(Ordering::Relaxed)
+        *self.refusals.borrow()
+    }
+
+    /// The same number; it changes with each refusal.
+    #[must_use]
+    pub fn refused(&self) -> watch::Receiver<u32> {
+        self.refusals.subscribe()
     }
 
     fn note(&self, name: &'static str, event: &Event) {
@@ -103,7 +110,7 @@ impl ClientEvents {
                 self.disconnects.fetch_add(1, Ordering::Relaxed);
                 // A connection is told as made before the server has looked at the credential.
                 if self.connected_at.send_replace(None).is_some_and(|at| at.elapsed() > REFUSED_WITHIN) {
-                    self.refusals.store(0, Ordering::Relaxed);
+                    self.refusals.send_replace(0);
                     self.trouble.send_replace(String::new());
                 }
                 tracing::warn!(connection = name, "connection to NATS lost, trying again");
@@ -125,7 +132,7 @@ impl ClientEvents {
         self.errors.fetch_add(1, Ordering::Relaxed);
         let refused = error.to_lowercase().contains("authorization violation");
         if refused {
-            self.refusals.fetch_add(1, Ordering::Relaxed);
+            self.refusals.send_modify(|refusals| *refusals = refusals.saturating_add(1));
         }
         if self.trouble.send_replace(error.to_owned()) == error {
             return;
@@ -146,7 +153,7 @@ impl ClientEvents {
         if tries <= 1 && *self.connects.borrow() == 0 {
             return Duration::ZERO;
         }
-        match self.refusals.load(Ordering::Relaxed) {
+        match self.refusals() {
             0 => jittered(RECONNECT_WAIT_FIRST, RECONNECT_WAIT_MAX, u32::try_from(tries).unwrap_or(u32::MAX)),
             refusals => jittered(REFUSED_WAIT_FIRST, REFUSED_WAIT_MAX, refusals),
         }
@@ -154,7 +161,7 @@ impl ClientEvents {
 }
 
 /// The user JWT and the key of a `.creds` file.
-fn credential(path: &Path) -> std::io::Result<(String, KeyPair)> {
+fn read(path: &Path) -> std::io::Result<(String, KeyPair)> {
     let text = std::fs::read_to_string(path)?;
     let below = |title: &str| {
         let mut lines = text.lines().map(str::trim).skip_while(|line| *line != title);
@@ -164,6 +171,15 @@ fn credential(path: &Path) -> std::io::Result<(String, KeyPair)> {
     let jwt = below("-----BEGIN NATS USER JWT-----")?;
     let key = KeyPair::from_seed(&below("-----BEGIN USER NKEY SEED-----")?).map_err(std::io::Error::other)?;
     Ok((jwt, key))
+}
+
+/// What the server is answered: the JWT, and its nonce signed with the key.
+fn answer(path: &Path, nonce: &[u8]) -> Result<Auth, AuthError> {
+    let (jwt, key) = read(path).map_err(AuthError::new)?;
+    let mut auth = Auth::new();
+    auth.jwt = Some(jwt);
+    auth.signature = Some(key.sign(nonce).map_err(AuthError::new)?);
+    Ok(auth)
 }
 
 /// Why no connection could even be tried.
@@ -192,24 +208,27 @@ pub enum ConnectError {
 /// # Errors
 /// When the credentials cannot be read or the address is none.
 pub async fn connect(settings: &Connect) -> Result<Connected, ConnectError> {
+    connect_trusting(settings, None).await
+}
+
+/// Connects like [`connect`]; under TLS the server may also be vouched for by the certificates of the file `roots`.
+///
+/// # Errors
+/// When the credentials cannot be read or the address is none.
+pub async fn connect_trusting(settings: &Connect, roots: Option<&Path>) -> Result<Connected, ConnectError> {
     let events = Arc::new(ClientEvents {
         connects: watch::Sender::new(0),
         disconnects: AtomicU64::new(0),
         slow_consumers: AtomicU64::new(0),
         errors: AtomicU64::new(0),
         trouble: watch::Sender::new(String::new()),
-        refusals: AtomicU32::new(0),
+        refusals: watch::Sender::new(0),
         connected_at: watch::Sender::new(None),
     });
     let (name, noted, waiting) = (settings.name, Arc::clone(&events), Arc::clone(&events));
-    let (jwt, key) = credential(&settings.creds)
-        .map_err(|source| ConnectError::Credentials { path: settings.creds.clone(), source })?;
-    let key = Arc::new(key);
-    let sign = move |nonce: Vec<u8>| {
-        let signed = key.sign(&nonce).map_err(AuthError::new);
-        std::future::ready(signed)
-    };
-    let client = ConnectOptions::with_jwt(jwt, sign)
+    let creds: Arc<Path> = settings.creds.as_path().into();
+    read(&creds).map_err(|source| ConnectError::Credentials { path: settings.creds.clone(), source })?;
+    let options = ConnectOptions::with_auth_callback(move |nonce| std::future::ready(answer(&creds, &nonce)))
         .name(settings.name)
         .custom_inbox_prefix(&settings.inbox)
         .retry_on_initial_connect()
@@ -220,7 +239,12 @@ pub async fn connect(settings: &Connect) -> Result<Connected, ConnectError> {
         .event_callback(move |event| {
             noted.note(name, &event);
             std::future::ready(())
-        })
+        });
+    let options = match roots {
+        Some(roots) => options.add_root_certificates(roots.to_owned()),
+        None => options,
+    };
+    let client = options
         .connect(&settings.url)
         .await
         .map_err(|source| ConnectError::Connect { url: settings.url.clone(), source })?;

@@ -3,6 +3,7 @@
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::{Context, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use futures_util::future::try_join_all;
 use std::time::Duration;
 use watchkeeper_schemas::codec::FRAME_BYTES_MAX;
 use watchkeeper_schemas::subjects;
@@ -32,16 +33,15 @@ pub const SECRETS: &str = "SECRETS";
 pub const LATEST_CONSUMER: Consumer = Consumer {
     processor: "latest",
     stream: SAMPLES,
-    filters: &[subjects::LIVE_SAMPLES],
-    gather: Duration::ZERO,
+    // A person's eye does not see 40 ms; where some events come sooner, they do not wait for more.
+    gather: Gather { longest: Duration::from_millis(40), events: 8 },
 };
 /// The processor that writes history.
 pub const HISTORY_CONSUMER: Consumer = Consumer {
     processor: "history",
     stream: SAMPLES,
-    filters: &[subjects::LIVE_SAMPLES, subjects::BACKFILL_SAMPLES],
     // A database takes one large request much more cheaply than a hundred small ones.
-    gather: Duration::from_secs(1),
+    gather: Gather { longest: Duration::from_secs(1), events: 2048 },
 };
 /// Every durable consumer.
 pub static CONSUMERS: [Consumer; 2] = [LATEST_CONSUMER, HISTORY_CONSUMER];
@@ -63,17 +63,39 @@ const SAMPLES_PER_SUBJECT_MAX: i64 = 100_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MIB: i64 = 1 << 20;
 
-/// A durable consumer: its name is the processor's.
+/// A durable consumer: its name is the processor's. It takes every event of its stream: behind a filter the server
+/// looks up each event by its subject and reads ten times more slowly; what does not concern a processor it passes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consumer {
     /// The processor that reads it.
     pub processor: &'static str,
     /// The stream it reads.
     pub stream: &'static str,
-    /// The subjects it takes.
-    pub filters: &'static [&'static str],
-    /// How long events are gathered to be handled together; zero takes what is there.
-    pub gather: Duration,
+    /// How many events are to be handled together.
+    pub gather: Gather,
+}
+
+/// Shorter rests are none: a timer is no finer, and would make them longer.
+const REST_MIN: Duration = Duration::from_millis(1);
+
+/// How events that come one by one are gathered: whoever handled some rests until about so many have come again. The
+/// first after a rest is handled at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gather {
+    /// Longest rest.
+    pub longest: Duration,
+    /// Events that are worth waking up for.
+    pub events: u32,
+}
+
+impl Gather {
+    /// How long to rest where `handled` events came in the time since the batch before.
+    #[must_use]
+    pub fn pause(&self, handled: usize, since: Duration) -> Duration {
+        let each = since.div_f64(handled.max(1) as f64);
+        let rest = each.saturating_mul(self.events).min(self.longest);
+        if rest < REST_MIN { Duration::ZERO } else { rest }
+    }
 }
 
 /// What an installation chooses: how much is kept and on how many servers.
@@ -189,7 +211,6 @@ pub fn consumer_config(consumer: &Consumer) -> pull::Config {
         ack_policy: AckPolicy::All,
         ack_wait: ACK_WAIT,
         max_ack_pending: ACK_PENDING_EVENTS_MAX,
-        filter_subjects: consumer.filters.iter().map(ToString::to_string).collect(),
         ..pull::Config::default()
     }
 }
@@ -199,12 +220,9 @@ pub fn consumer_config(consumer: &Consumer) -> pull::Config {
 /// # Errors
 /// When JetStream does not answer, or a stream differs in what cannot be changed safely.
 pub async fn ensure(context: &Context, limits: &Limits) -> Result<(), TopologyError> {
-    for wanted in streams(limits) {
-        ensure_stream(context, &wanted).await?;
-    }
-    for consumer in &CONSUMERS {
-        ensure_consumer(context, consumer).await?;
-    }
+    let streams = streams(limits);
+    try_join_all(streams.iter().map(|wanted| ensure_stream(context, wanted))).await?;
+    try_join_all(CONSUMERS.iter().map(|consumer| ensure_consumer(context, consumer))).await?;
     Ok(())
 }
 
@@ -260,9 +278,8 @@ async fn ensure_consumer(context: &Context, consumer: &Consumer) -> Result<(), T
         .await
         .map_err(|e| failed("create", e.into()))?;
     let info = &found.cached_info().config;
-    let same_filters = info.filter_subjects == wanted.filter_subjects
-        || (wanted.filter_subjects.len() == 1 && info.filter_subject == wanted.filter_subjects[0]);
-    if !same_filters || info.max_ack_pending != wanted.max_ack_pending || info.ack_wait != wanted.ack_wait {
+    let filtered = !info.filter_subjects.is_empty() || !info.filter_subject.is_empty();
+    if filtered || info.max_ack_pending != wanted.max_ack_pending || info.ack_wait != wanted.ack_wait {
         stream.update_consumer(wanted).await.map_err(|e| failed("update", e.into()))?;
         tracing::info!(consumer = consumer.processor, "consumer settings changed");
     }
@@ -327,6 +344,22 @@ fn differences(found: &Config, wanted: &Config) -> Vec<Difference> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_busy_rests_shortly_and_nobody_rests_longer_than_allowed() {
+        let gather = Gather { longest: Duration::from_millis(25), events: 4 };
+        let check = |handled, since_ms, rest_ms| {
+            assert_eq!(
+                gather.pause(handled, Duration::from_millis(since_ms)),
+                Duration::from_millis(rest_ms),
+                "{handled} events in {since_ms} ms"
+            );
+        };
+        check(1, 60_000, 25);
+        check(5, 25, 20);
+        check(40, 20, 2);
+        check(2048, 4, 0);
+    }
 
     fn samples() -> Config {
         streams(&Limits::default()).into_iter().find(|config| config.name == SAMPLES).unwrap()

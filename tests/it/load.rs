@@ -117,7 +117,7 @@ async fn publish(
         let answer = tokio::time::timeout(ACKNOWLEDGEMENT_TIMEOUT, request).await;
         if let Ok(Ok(answer)) = answer
             && serde_json::from_slice::<serde_json::Value>(&answer.payload)
-                .is_ok_and(|ack| ack["seq"].is_u64())
+                .is_ok_and(|ack| ack["error"].is_null() && ack["seq"].is_u64())
         {
             seq += 1;
             counter.fetch_add(1, Ordering::Relaxed);

@@ -7,13 +7,19 @@
     reason = "in tests a failed expectation is the message"
 )]
 
+mod agent_faults;
+mod containers;
+mod enrolment;
 mod faults;
+mod idle;
 mod journey;
 mod load;
 mod page;
 mod payloads;
 mod questdb_away;
+mod rotation;
 mod running;
 mod slow_client;
 mod third_party;
 mod tidy;
+mod wire;

@@ -1,7 +1,7 @@
 //! The page in a real browser at the real system. What is looked at stands in `tests/page/`.
 
 use crate::load::{Load, fleet_connection, frame, sample};
-use crate::running::{Running, start};
+use crate::running::{Running, WITHOUT_AGENT, start};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,16 +11,13 @@ use watchkeeper_schemas::quantity::Text;
 use watchkeeper_schemas::usual_host::usual_inventory;
 use xtask::stack::Program;
 use xtask::tools::chromium;
-use xtask::workspace;
+use xtask::workspace::{self, Profile};
 
-/// One test of the page that takes longer hangs.
-const TEST_TIMEOUT_MS: u32 = 60_000;
+/// A file of tests of the page that takes longer hangs.
+const TEST_TIMEOUT_MS: u32 = 180_000;
 
 #[test]
 fn the_page_is_right_in_a_browser() {
-    let playwright = workspace::root().join("gateway/web/node_modules/playwright-core");
-    assert!(playwright.is_dir(), "{} is missing: `npm ci` in gateway/web brings it", playwright.display());
-    let chromium = chromium().unwrap();
     let mut running = start(&Program::ALL);
     let load = Load::start(&running, 3, Duration::from_millis(500));
     one_sample_of_a_hostile_host(&running);
@@ -29,8 +26,35 @@ fn the_page_is_right_in_a_browser() {
         let all = [running.agent_host(), "load-00", "hostile"].iter().all(|host| stored.contains_key(*host));
         if all && stored["load-00"].rows > 12 { Ok(Some(())) } else { Err(format!("{stored:?}")) }
     });
-
+    let owner = running.owner().unwrap().clone();
     let orders = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut node = tests_in("tests/page", &running);
+    node.env("PAGE_USER", owner.user)
+        .env("PAGE_PASSWORD", owner.password)
+        .env("PAGE_HOST", running.agent_host())
+        .env("PAGE_PROGRAMS", orders.local_addr().unwrap().to_string());
+    let output = while_obeying(&mut running, &orders, &mut node);
+    told(&output);
+    load.stop();
+}
+
+/// From the code of the first owner to the audit, with a second person and an agent, as people come to it.
+#[test]
+fn people_hosts_and_credentials_are_right_in_a_browser() {
+    let running = start(&WITHOUT_AGENT);
+    let code = running.wait_for_bootstrap_code().unwrap().expect("nobody owns a new system");
+    let scratch = tempfile::tempdir().unwrap();
+    let mut node = tests_in("tests/page/identity", &running);
+    node.env("PAGE_CODE", code)
+        .env("PAGE_AGENT", Profile::of_this_program().binary("watchkeeper-agent"))
+        .env("PAGE_SCRATCH", scratch.path());
+    told(&node.output().unwrap_or_else(|error| panic!("Node.js, which runs the tests of the page: {error}")));
+}
+
+/// Node.js with the tests of a folder, at this system.
+fn tests_in(folder: &str, running: &Running) -> Command {
+    let playwright = workspace::root().join("gateway/web/node_modules/playwright-core");
+    assert!(playwright.is_dir(), "{} is missing: `npm ci` in gateway/web brings it", playwright.display());
     let mut node = Command::new("node");
     node.args([
         "--test",
@@ -38,21 +62,18 @@ fn the_page_is_right_in_a_browser() {
         "--test-reporter=spec",
         &format!("--test-timeout={TEST_TIMEOUT_MS}"),
     ])
-    .args(test_files(&workspace::root().join("tests/page")))
+    .args(test_files(&workspace::root().join(folder)))
     .env("PAGE_URL", running.http_url())
-    .env("PAGE_HOST", running.agent_host())
-    .env("PAGE_PROGRAMS", orders.local_addr().unwrap().to_string())
-    .env("WATCHKEEPER_CHROMIUM", chromium);
-    let output = while_obeying(&mut running, &orders, &mut node);
+    .env("WATCHKEEPER_CHROMIUM", chromium().unwrap());
+    node
+}
+
+/// Prints what the tests said; panics with it if one failed.
+fn told(output: &Output) {
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{}\n{said}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{said}\n{errors}", output.status);
     println!("{said}");
-    load.stop();
 }
 
 fn test_files(folder: &Path) -> Vec<PathBuf> {

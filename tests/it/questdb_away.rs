@@ -44,7 +44,7 @@ fn without_questdb_live_goes_on_the_lag_is_told_and_nothing_is_lost() {
         }
     });
     assert!(freshest < 5.0, "the live view was {freshest} s behind while QuestDB was away");
-    assert_eq!(running.get("/api/v1/hosts/load-00")["status"], "fine");
+    assert_eq!(running.get("/api/v1/hosts/load-00")["status"], "active");
 
     running.start(Program::Questdb).unwrap();
     running.wait("the lag is gone", 30, |running| {

@@ -13,7 +13,7 @@ use xtask::wait::wait_until;
 pub(crate) const WITHOUT_AGENT: [Program; 4] =
     [Program::Nats, Program::Questdb, Program::Processors, Program::Gateway];
 
-/// A running system; what it logged as an error fails the test when it ends.
+/// A running system that is asked as its owner; what it logged as an error fails the test when it ends.
 pub(crate) struct Running {
     stack: Stack,
     http: ureq::Agent,
@@ -35,8 +35,7 @@ pub(crate) fn start(programs: &[Program]) -> Running {
 impl Running {
     /// Status and JSON of a route of the gateway.
     pub(crate) fn try_get(&self, path: &str) -> Result<(u16, Value), String> {
-        let mut answer =
-            self.http.get(format!("{}{path}", self.http_url())).call().map_err(|e| e.to_string())?;
+        let mut answer = self.ask(path).call().map_err(|e| e.to_string())?;
         let status = answer.status().as_u16();
         let text = answer.body_mut().read_to_string().map_err(|e| e.to_string())?;
         serde_json::from_str(&text).map(|json| (status, json)).map_err(|e| format!("{status} {e}: {text}"))
@@ -51,7 +50,31 @@ impl Running {
 
     /// The answer itself, for its headers.
     pub(crate) fn answer(&self, path: &str) -> ureq::http::Response<ureq::Body> {
-        self.http.get(format!("{}{path}", self.http_url())).call().unwrap()
+        self.ask(path).call().unwrap()
+    }
+
+    fn ask(&self, path: &str) -> ureq::RequestBuilder<ureq::typestate::WithoutBody> {
+        let bearer = format!("Bearer {}", self.token());
+        self.http.get(format!("{}{path}", self.http_url())).header("authorization", bearer)
+    }
+
+    /// Status and JSON of a POST of JSON.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.http_url()));
+        let bearer = format!("Bearer {}", self.token());
+        json(request.header("authorization", bearer).send_json(body).unwrap())
+    }
+
+    /// Status and JSON of a DELETE.
+    pub(crate) fn delete(&self, path: &str) -> (u16, Value) {
+        let request = self.http.delete(format!("{}{path}", self.http_url()));
+        let bearer = format!("Bearer {}", self.token());
+        json(request.header("authorization", bearer).call().unwrap())
+    }
+
+    /// The owner's API token.
+    pub(crate) fn token(&self) -> &str {
+        &self.owner().expect("an owner").token
     }
 
     /// Rows of a query, as QuestDB answers them.
@@ -106,6 +129,18 @@ impl Running {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
+}
+
+/// Status and JSON; null where the answer is empty.
+fn json(mut answer: ureq::http::Response<ureq::Body>) -> (u16, Value) {
+    let text = answer.body_mut().read_to_string().unwrap();
+    let body = serde_json::from_str(&text).unwrap_or_else(|_| panic_unless_empty(&text));
+    (answer.status().as_u16(), body)
+}
+
+fn panic_unless_empty(text: &str) -> Value {
+    assert!(text.is_empty(), "no JSON: {text}");
+    Value::Null
 }
 
 /// What the raw table holds of one host.

@@ -11,13 +11,20 @@ const DEAD_CLIENTS: usize = 50;
 /// Far more than fifty clients may cost; without a bound the load below would need several times as much.
 const GROWTH_BYTES_MAX: u64 = 32 << 20;
 
-fn listen(running: &Running, query: &str) -> TcpStream {
+/// A client of the live stream.
+pub(crate) fn listen(running: &Running, query: &str) -> TcpStream {
+    ask(running, &format!("/api/v1/live?{query}"))
+}
+
+/// A client that has asked and reads nothing.
+pub(crate) fn ask(running: &Running, path: &str) -> TcpStream {
     let address = running.http_url().trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(&address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     write!(
         stream,
-        "GET /api/v1/live?{query} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\nauthorization: Bearer {}\r\n\r\n",
+        running.token()
     )
     .unwrap();
     stream

@@ -1,4 +1,4 @@
-//! What third parties are promised: the documented Python program, with a reader's credential, hears and cannot speak.
+//! What third parties are promised: the documented programs, with a reader's credential, hear and cannot speak.
 
 use crate::load::Load;
 use crate::running::{Running, WITHOUT_AGENT, start};
@@ -33,19 +33,24 @@ asyncio.run(main(*sys.argv[1:]))
 "#;
 
 #[test]
-fn the_documented_program_hears_the_feed_and_can_publish_nothing() {
+fn the_documented_programs_hear_the_feed_and_can_publish_nothing() {
     let running = start(&WITHOUT_AGENT);
-    let documented = example_of_the_docs();
     let folder = tempfile::tempdir().unwrap();
     let program = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
     };
-    let mut feed = Feed::start(&running, &program("feed.py", &documented));
+    let documented = [
+        python(&running, &program("feed.py", &example_of_the_docs("python"))),
+        node(&running, folder.path(), &program("feed.mjs", &example_of_the_docs("javascript"))),
+    ];
+    let mut feeds = documented.map(Feed::start);
     let load = Load::start(&running, 5, Duration::from_millis(500));
-    for host in ["load-00", "load-04"] {
-        feed.wait_for(&format!("{host} cpu "));
+    for feed in &mut feeds {
+        for host in ["load-00", "load-04"] {
+            feed.wait_for(&format!("{host} cpu "));
+        }
     }
 
     let messages = |running: &Running| running.get("/api/v1/system")["streams"].clone();
@@ -61,11 +66,12 @@ fn the_documented_program_hears_the_feed_and_can_publish_nothing() {
     assert_eq!(messages(&running), settled, "a reader changed a stream");
 }
 
-/// The program as it stands in docs/third-party.md.
-fn example_of_the_docs() -> String {
+/// The program in this language as it stands in docs/third-party.md.
+fn example_of_the_docs(language: &str) -> String {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/third-party.md");
     let text = std::fs::read_to_string(docs).unwrap();
-    let example = text.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example =
+        text.split(&format!("```{language}\n")).nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     assert!(example.lines().count() <= 40, "the example is not short any more");
     example.to_owned()
 }
@@ -78,6 +84,15 @@ fn python(running: &Running, program: &Path) -> Command {
     command
 }
 
+/// Packages are found from the program's own folder upwards.
+fn node(running: &Running, folder: &Path, program: &Path) -> Command {
+    let packages = xtask::tools::node_reader().expect("transport-node, as `cargo xtask test` brings it");
+    std::os::unix::fs::symlink(packages.join("node_modules"), folder.join("node_modules")).unwrap();
+    let mut command = Command::new("node");
+    command.arg(program).arg(&running.creds().reader).arg(running.nats_url());
+    command
+}
+
 /// The running program and the lines that it prints.
 struct Feed {
     child: Child,
@@ -85,8 +100,8 @@ struct Feed {
 }
 
 impl Feed {
-    fn start(running: &Running, program: &Path) -> Self {
-        let mut child = python(running, program).stdout(Stdio::piped()).spawn().unwrap();
+    fn start(mut program: Command) -> Self {
+        let mut child = program.stdout(Stdio::piped()).spawn().unwrap();
         let (told, lines) = mpsc::channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));

@@ -10,11 +10,11 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("schemas", &[]),
     ("nats", &["watchkeeper-schemas"]),
     ("streams", &["watchkeeper-schemas"]),
-    ("processors", &["watchkeeper-schemas", "watchkeeper-streams"]),
+    ("processors", &["watchkeeper-nats", "watchkeeper-schemas", "watchkeeper-streams"]),
     ("gateway", &["watchkeeper-nats", "watchkeeper-schemas", "watchkeeper-streams"]),
     ("agent", &["watchkeeper-schemas", "watchkeeper-streams"]),
     ("xtask", &[]),
-    ("bench", &["watchkeeper-schemas", "watchkeeper-streams", "xtask"]),
+    ("bench", &["watchkeeper-gateway", "watchkeeper-schemas", "watchkeeper-streams", "xtask"]),
     ("tests", &[]),
 ];
 /// What has no place where decisions are made.

@@ -110,7 +110,7 @@ test('dark follows the system, the choice is kept, and texts can be read in both
 const small = (page) =>
   page.locator('a, button, input').evaluateAll((all) =>
     all
-      .filter((it) => it.checkVisibility() && !it.closest('p, dd, .skip'))
+      .filter((it) => it.checkVisibility() && !it.closest('p, dd, .skip, [aria-hidden]'))
       .map((it) => ({ it: it.outerHTML.slice(0, 90), box: (it.dataset.testid === 'host-link' ? it.closest('tr') : it).getBoundingClientRect() }))
       .filter(({ box }) => box.height < 40 || box.width < 40)
       .map(({ it, box }) => `${box.width} × ${box.height}: ${it}`),
@@ -120,7 +120,17 @@ test('on a phone nothing overflows and everything can be tapped', () =>
   visit(
     '/',
     async (page) => {
-      for (const [path, there] of [['/', row(page, THIS_MACHINE)], [`/hosts/${THIS_MACHINE}`, page.getByTestId('chart').first()], ['/system', page.getByTestId('parts')]]) {
+      const places = {
+        '/': row(page, THIS_MACHINE),
+        [`/hosts/${THIS_MACHINE}`]: page.getByTestId('chart').first(),
+        '/system': page.getByTestId('parts'),
+        '/hosts': page.getByTestId('hosts-table'),
+        '/team': page.getByTestId('members'),
+        '/team/readers': page.getByTestId('make-reader'),
+        '/team/audit': page.locator('[data-action]').first(),
+        '/account': page.getByTestId('sessions'),
+      }
+      for (const [path, there] of Object.entries(places)) {
         await page.goto(path)
         await there.waitFor()
         assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${path} is wider than the phone`)

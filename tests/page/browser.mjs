@@ -5,15 +5,15 @@ import { connect } from 'node:net'
 import { after, before } from 'node:test'
 import { chromium } from '../../gateway/web/node_modules/playwright-core/index.mjs'
 
-/** What `tests/it/page.rs` tells: the page, the host of this machine, and where the programs are started and killed. */
-const { PAGE_URL, PAGE_HOST, PAGE_PROGRAMS, WATCHKEEPER_CHROMIUM } = process.env
-assert.ok(PAGE_URL && PAGE_HOST && PAGE_PROGRAMS && WATCHKEEPER_CHROMIUM, 'started by `cargo test --test it page`')
+/** What `tests/it/page.rs` tells: the page, who logs in, the host of this machine, where programs are started and killed. */
+const { PAGE_URL, PAGE_USER, PAGE_PASSWORD, PAGE_HOST, PAGE_PROGRAMS, WATCHKEEPER_CHROMIUM } = process.env
+assert.ok(PAGE_URL && WATCHKEEPER_CHROMIUM, 'started by `cargo test --test it page`')
 export const THIS_MACHINE = PAGE_HOST
 
 /** A test that waits longer has failed; what it waited for is told. */
 const PATIENCE_MS = 20_000
 const LOOK_EVERY_MS = 50
-/** What a browser says of its own accord when a server is away. */
+/** What a browser says of its own accord when a server is away, or refuses something. */
 const AWAY = /^Failed to load resource/
 
 let browser
@@ -22,9 +22,41 @@ before(async () => {
 })
 after(() => browser?.close())
 
-/** Opens a page for one test and closes it; fails if something went wrong that nobody sees. */
+/** Somebody's browser: cookies of its own, kept until it is closed. */
+export async function person(options = {}) {
+  return browser.newContext({ viewport: { width: 1280, height: 800 }, baseURL: PAGE_URL, ...options })
+}
+
+export async function logIn(context, user, password) {
+  const answer = await context.request.post('/api/v1/auth/login', { data: { user, password } })
+  assert.equal(answer.status(), 200, await answer.text())
+}
+
+/** One log-in for all visits of a file: whoever logs in often waits. */
+let session
+async function ofTheOwner(options) {
+  if (!PAGE_USER || options.storageState) return options
+  if (!session) {
+    const context = await person()
+    await logIn(context, PAGE_USER, PAGE_PASSWORD)
+    session = await context.storageState()
+    await context.close()
+  }
+  return { ...options, storageState: session }
+}
+
+/** Opens a page as the owner for one test and closes it; fails if something went wrong that nobody sees. */
 export async function visit(path, look, { outage = false, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, baseURL: PAGE_URL, ...options })
+  const context = await person(await ofTheOwner(options))
+  try {
+    await watched(context, path, look, { outage })
+  } finally {
+    await context.close()
+  }
+}
+
+/** Opens a page in somebody's browser; `outage` forgives what a browser says when a server is away or refuses. */
+export async function watched(context, path, look, { outage = false } = {}) {
   const page = await context.newPage()
   page.setDefaultTimeout(PATIENCE_MS)
   const wrong = []
@@ -42,7 +74,7 @@ export async function visit(path, look, { outage = false, ...options } = {}) {
     await page.goto(path)
     await look(page)
   } finally {
-    await context.close()
+    await page.close()
   }
   assert.deepEqual(wrong, [])
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::tools::{CHROMIUM_ENV, Servers, chromium, npm};
+use crate::tools::{CHROMIUM_ENV, Servers, cargo_deny, chromium, npm};
 use crate::{compile, console, page, workspace};
 use tally::Tally;
 
@@ -17,8 +17,10 @@ use tally::Tally;
 pub enum Step {
     /// Code is formatted
     Fmt,
-    /// Servers and the browser are here
+    /// Servers, the browser and tools are here
     Tools,
+    /// What we depend on is allowed: crates, licences, sources
+    Deny,
     /// The page: types, unit tests, build
     Page,
     /// Lints, warnings are errors
@@ -30,12 +32,14 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 6] = [Self::Fmt, Self::Tools, Self::Page, Self::Clippy, Self::Build, Self::Tests];
+    const ALL: [Self; 7] =
+        [Self::Fmt, Self::Tools, Self::Deny, Self::Page, Self::Clippy, Self::Build, Self::Tests];
 
     fn heading(self) -> &'static str {
         match self {
             Self::Fmt => "formatting",
             Self::Tools => "servers and browser",
+            Self::Deny => "dependencies",
             Self::Page => "page",
             Self::Clippy => "lints",
             Self::Build => "build",
@@ -106,6 +110,13 @@ fn run_step(step: Step, options: &Options, tally: &mut Tally) -> Result<()> {
             compile::run(compile::cargo().args(["fmt", "--all", "--check"]), "cargo fmt --all --check")
         }
         Step::Tools => crate::tools::run(),
+        // The database of advisories is not in a package registry: whoever has a network adds `advisories` by hand.
+        Step::Deny => compile::run(
+            Command::new(cargo_deny()?)
+                .args(["--locked", "check", "bans", "licenses", "sources"])
+                .current_dir(workspace::root()),
+            "cargo deny check bans licenses sources",
+        ),
         Step::Page => {
             page::install()?;
             page::script("check")?;

@@ -4,19 +4,25 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::shipped_agent::{self, AGENT};
 use crate::workspace::{Profile, root};
 
 /// What `up` runs.
-pub const PROGRAMS: &[&str] = &["watchkeeper-gateway", "watchkeeper-processors", "watchkeeper-agent"];
+pub const PROGRAMS: &[&str] = &["watchkeeper-gateway", "watchkeeper-processors", AGENT];
 
 /// Builds these packages; cargo shows its own progress.
 pub fn packages(profile: Profile, packages: &[&str]) -> Result<()> {
-    let mut command = cargo();
-    command.arg("build").args(profile.cargo_args());
-    for package in packages {
-        command.args(["--package", package]);
+    let (shipped, ours): (Vec<&str>, Vec<&str>) =
+        packages.iter().partition(|package| profile.runs_the_shipped_agent() && **package == AGENT);
+    if !ours.is_empty() {
+        let mut command = cargo();
+        command.arg("build").args(profile.cargo_args());
+        for package in ours {
+            command.args(["--package", package]);
+        }
+        run(&mut command, "building")?;
     }
-    run(&mut command, "building")
+    if shipped.is_empty() { Ok(()) } else { shipped_agent::build() }
 }
 
 /// The cargo that runs us, in the workspace's folder.

@@ -12,6 +12,7 @@ pub mod page;
 pub mod ports;
 pub mod process;
 pub mod reaper;
+pub mod shipped_agent;
 pub mod stack;
 pub mod tools;
 pub mod up;

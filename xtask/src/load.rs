@@ -7,12 +7,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::shipped_agent::AGENT;
 use crate::tools::Servers;
 use crate::up::ready_file_in;
 use crate::workspace::Profile;
 use crate::{compile, page};
 
 const BENCH: &str = "watchkeeper-bench";
+/// Its name among the benchmarks.
+const AGENT_BENCHMARK: &str = "agent";
 
 /// Simulated hosts for a running system.
 #[derive(Debug, clap::Args)]
@@ -71,12 +74,21 @@ pub struct BenchOptions {
     more: Vec<OsString>,
 }
 
+impl BenchOptions {
+    fn wants(&self, benchmark: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|name| name == benchmark)
+    }
+}
+
 /// Runs the benchmarks with real servers.
 pub fn bench(options: &BenchOptions) -> Result<()> {
     let profile = if options.release { Profile::Release } else { Profile::Quick };
     let servers = Servers::ensure()?;
     page::build()?;
-    compile::packages(profile, &[compile::PROGRAMS, &[BENCH]].concat())?;
+    let mut packages = [compile::PROGRAMS, &[BENCH]].concat();
+    // It takes minutes to build, and only one benchmark runs it.
+    packages.retain(|package| *package != AGENT || options.wants(AGENT_BENCHMARK));
+    compile::packages(profile, &packages)?;
     let mut command = Command::new(profile.binary(BENCH));
     command.arg("run").envs(servers.env());
     for name in &options.names {

@@ -1,7 +1,9 @@
 //! The whole system on this machine, each program a process of its own: for `up`, for tests and for benchmarks.
 
 mod builder;
+mod enrolment;
 mod launch;
+mod owner;
 mod questdb;
 mod ready;
 mod setup;
@@ -9,10 +11,12 @@ mod setup;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
 pub use builder::Builder;
+pub use owner::Owner;
 pub use setup::Creds;
 
 use crate::ports::{Ports, address};
@@ -61,6 +65,8 @@ pub struct Stack {
     creds: Creds,
     running: BTreeMap<Program, Process>,
     reaper: Reaper,
+    /// Once somebody asked for them.
+    owner: OnceLock<Owner>,
 }
 
 impl Stack {
@@ -71,7 +77,14 @@ impl Stack {
 
     fn begin(mut settings: Settings, servers: Servers) -> Result<Self> {
         let creds = setup::prepare(&mut settings)?;
-        let mut stack = Self { settings, servers, creds, running: BTreeMap::new(), reaper: Reaper::start()? };
+        let mut stack = Self {
+            settings,
+            servers,
+            creds,
+            running: BTreeMap::new(),
+            reaper: Reaper::start()?,
+            owner: OnceLock::new(),
+        };
         for program in stack.settings.programs.clone() {
             stack.start_on_a_free_port(program)?;
         }
@@ -109,6 +122,9 @@ impl Stack {
     pub fn launch(&mut self, program: Program) -> Result<()> {
         if let Some(process) = self.running.get(&program) {
             bail!("{} runs already, as pid {}", program.name(), process.pid());
+        }
+        if program == Program::Agent && enrolment::is_possible(&self.settings) {
+            enrolment::ensure(&self.settings, &self.creds).context("enrolling the local agent")?;
         }
         let launch = launch::of(program, &self.settings, &self.servers, &self.creds)?;
         let process = Process::start(&launch, &mut self.reaper)

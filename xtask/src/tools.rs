@@ -1,10 +1,12 @@
 //! The servers, browser and build tools: found in the environment or on PATH, or fetched once into `.tools/`.
 
 mod browser;
+mod cargo_deny;
 mod fetch;
 mod java;
 mod nats_server;
 mod node;
+mod node_reader;
 mod python_reader;
 mod questdb;
 mod version;
@@ -14,8 +16,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 pub use browser::chromium;
+pub use cargo_deny::cargo_deny;
 pub use java::Java;
 pub use node::{npm, require_node};
+pub use node_reader::node_reader;
 pub use python_reader::python_reader;
 
 use crate::console;
@@ -60,11 +64,14 @@ pub fn run() -> Result<()> {
     require_node()?;
     let chromium = chromium()?;
     let (_, reader) = python_reader()?;
+    let node_reader = node_reader()?;
     console::line(format!("nats-server   {}", servers.nats_server.display()));
     console::line(format!("java {:<8} {}", servers.java.major, servers.java.program.display()));
     console::line(format!("questdb       {}", servers.questdb_jar.display()));
     console::line(format!("chromium      {}", chromium.display()));
     console::line(format!("nats-py       {}", reader.display()));
+    console::line(format!("nats.js       {}", node_reader.display()));
+    console::line(format!("cargo-deny    {}", cargo_deny()?.display()));
     Ok(())
 }
 

@@ -110,8 +110,9 @@ pub fn run(options: &Options) -> Result<()> {
         started => started?,
     };
     let ready_files = data.ready_files(options);
+    let code = stack.wait_for_bootstrap_code()?;
     ready_file::write(&ready_files, &stack)?;
-    console::line(summary(&stack, options));
+    console::line(summary(&stack, options, code.as_deref()));
     let ended = keep_running(&mut stack, &interrupted, &ready_files);
     console::line("\nstopping ...");
     for file in &ready_files {
@@ -124,9 +125,12 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn keep_running(stack: &mut Stack, interrupted: &AtomicBool, ready_files: &[PathBuf]) -> Result<()> {
     let mut supervisor = Supervisor::default();
+    let mut code = stack.bootstrap_code();
     while !interrupted.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK_EVERY);
-        if supervisor.look(stack)? {
+        let started = supervisor.look(stack)?;
+        let before = std::mem::replace(&mut code, stack.bootstrap_code());
+        if started || code != before {
             ready_file::write(ready_files, stack)?;
         }
     }
@@ -150,12 +154,15 @@ fn interrupted() -> Result<Arc<AtomicBool>> {
     Ok(interrupted)
 }
 
-fn summary(stack: &Stack, options: &Options) -> String {
+fn summary(stack: &Stack, options: &Options, code: Option<&str>) -> String {
     let data = stack.data().display();
+    let first = code.map_or_else(String::new, |code| {
+        format!("\n\n  Nobody owns it yet: open the page within 15 minutes and use this code: {code}")
+    });
     let kept = if options.ephemeral { " (removed at the end)" } else { "" };
     format!(
         "\nWatchkeeper runs.\n\n  page      {http}\n  API       {http}/api/docs\n  metrics   {metrics}\n  NATS      {nats}\n  \
-         QuestDB   {questdb} and PostgreSQL wire {pg}\n  data      {data}{kept}\n  logs      {data}/logs\n\n  \
+         QuestDB   {questdb} and PostgreSQL wire {pg}\n  data      {data}{kept}\n  logs      {data}/logs{first}\n\n  \
          More hosts:  cargo xtask fleet --hosts 100 --data {data}\n  Ctrl-C stops everything.",
         http = stack.http_url(),
         metrics = stack.metrics_url(),

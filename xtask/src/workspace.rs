@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::shipped_agent::{self, AGENT};
+
 /// The folder of the workspace's `Cargo.toml`.
 pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -63,8 +65,19 @@ impl Profile {
         }
     }
 
+    /// Whether the agent is the one that is shipped, built in a way of its own.
+    pub fn runs_the_shipped_agent(self) -> bool {
+        match self {
+            Self::Dev => false,
+            Self::Quick | Self::Release => true,
+        }
+    }
+
     /// The path of one of our built programs; it need not exist yet.
     pub fn binary(self, name: &str) -> PathBuf {
+        if name == AGENT && self.runs_the_shipped_agent() {
+            return shipped_agent::binary();
+        }
         target_dir().join(self.folder()).join(name)
     }
 }

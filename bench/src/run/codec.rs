@@ -60,7 +60,7 @@ pub(super) fn run() -> Result<Vec<Row>> {
 }
 
 /// Microseconds of one call, in the round that was disturbed least.
-fn best_us(mut call: impl FnMut() -> bool) -> f64 {
+pub(super) fn best_us(mut call: impl FnMut() -> bool) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..ROUNDS {
         let begin = Instant::now();

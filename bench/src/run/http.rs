@@ -41,10 +41,11 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let bytes = body.len();
     let bare = runtime.block_on(bare_server(&path, body))?;
     let gateway = address(system.stack.ports().gateway);
+    let token = &system.stack.owner()?.token;
     let (mut bare_per_s, mut gateway_per_s) = (0_f64, 0_f64);
     for _ in 0..ROUNDS {
-        bare_per_s = bare_per_s.max(requests_per_s(bare, &path)?);
-        gateway_per_s = gateway_per_s.max(requests_per_s(gateway, &path)?);
+        bare_per_s = bare_per_s.max(requests_per_s(bare, &path, token)?);
+        gateway_per_s = gateway_per_s.max(requests_per_s(gateway, &path, token)?);
     }
     let (list, list_bytes) = list_times(&mut system.gateway()?)?;
     let row = |what, measured, unit, bound| Row { what, measured, unit, bound };
@@ -69,10 +70,10 @@ async fn bare_server(path: &str, body: Bytes) -> Result<SocketAddr> {
     Ok(address)
 }
 
-fn requests_per_s(server: SocketAddr, path: &str) -> Result<f64> {
+fn requests_per_s(server: SocketAddr, path: &str, token: &str) -> Result<f64> {
     let begin = Instant::now();
     let ask = || -> Result<u32> {
-        let mut connection = Connection::open(server)?;
+        let mut connection = Connection::open(server, token)?;
         let mut answers = 0;
         while begin.elapsed() < ROUND {
             ok(&mut connection, path)?;

@@ -13,22 +13,25 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// A connection and what came over it.
 pub(super) struct Connection {
     stream: TcpStream,
-    address: SocketAddr,
+    /// What stands in every head behind the path.
+    head: String,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr) -> Result<Self> {
+    /// Asks with this token, which a server without a log-in passes over.
+    pub(super) fn open(address: SocketAddr, token: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
         stream.set_nodelay(true).context("sending at once")?;
         stream.set_read_timeout(Some(ANSWER_WAIT)).context("limiting the wait for an answer")?;
-        Ok(Self { stream, address, buffer: vec![0; BUFFER_BYTES] })
+        let head = format!(" HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n");
+        Ok(Self { stream, head, buffer: vec![0; BUFFER_BYTES] })
     }
 
     /// Status and body of the answer. The server must tell the body's length.
     pub(super) fn get(&mut self, path: &str) -> Result<(u16, &[u8])> {
         let told = || format!("GET {path}");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        let request = format!("GET {path}{}", self.head);
         self.stream.write_all(request.as_bytes()).with_context(told)?;
         let (mut read, mut head): (_, Option<Head>) = (0, None);
         loop {

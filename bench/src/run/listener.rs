@@ -27,11 +27,12 @@ struct Heard {
 
 impl Listener {
     /// Connects and waits for the snapshot of all hosts.
-    pub(super) fn start(address: SocketAddr) -> Result<Self> {
+    pub(super) fn start(address: SocketAddr, token: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
         stream.set_read_timeout(Some(SILENCE_MAX)).context("limiting the wait for an event")?;
         // HTTP/1.0: the body comes as it is, not cut into chunks.
-        let request = format!("GET /api/v1/live HTTP/1.0\r\nhost: {address}\r\n\r\n");
+        let request =
+            format!("GET /api/v1/live HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n");
         stream.write_all(request.as_bytes()).context("asking for the live stream")?;
         let mut first = Heard::default();
         while !first.bytes.ends_with(EVENT_END) || !contains(&first.bytes, b"event: snapshot") {

@@ -42,11 +42,11 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let both = restarts.of(&[Program::Processors, Program::Gateway])?;
     let row = |what, measured, bound| Row { what, measured, unit: "ms", bound };
     Ok(vec![
-        row("restart: gateway, 10,000 hosts, median", gateway.p50_ms(), Bound::GoalAtMost(LIMIT_MS)),
+        row("restart: gateway, 10,000 hosts, median", gateway.p50_ms(), Bound::AtMost(LIMIT_MS)),
         row("restart: gateway, the slowest", gateway.ms(1.0), Bound::None),
-        row("restart: processors, 10,000 hosts, median", processors.p50_ms(), Bound::GoalAtMost(LIMIT_MS)),
+        row("restart: processors, 10,000 hosts, median", processors.p50_ms(), Bound::AtMost(LIMIT_MS)),
         row("restart: processors, the slowest", processors.ms(1.0), Bound::None),
-        row("restart: both at once, 10,000 hosts, median", both.p50_ms(), Bound::GoalAtMost(LIMIT_MS)),
+        row("restart: both at once, 10,000 hosts, median", both.p50_ms(), Bound::AtMost(LIMIT_MS)),
         row("restart: both at once, the slowest", both.ms(1.0), Bound::None),
     ])
 }

@@ -42,7 +42,7 @@ impl System {
 
     /// A connection to the gateway that is kept.
     pub(super) fn gateway(&self) -> Result<Connection> {
-        Connection::open(xtask::ports::address(self.stack.ports().gateway))
+        Connection::open(xtask::ports::address(self.stack.ports().gateway), &self.stack.owner()?.token)
     }
 
     /// Waits until the gateway lists so many hosts; they must fill pages of 1,000.
@@ -53,8 +53,9 @@ impl System {
         }
         let url =
             format!("{}/api/v1/hosts?limit={PAGE_HOSTS}&page={}", self.stack.http_url(), hosts / PAGE_HOSTS);
+        let token = &self.stack.owner()?.token;
         wait_until("the gateway to list every host", HOSTS_DEADLINE, || {
-            let (status, body) = xtask::http::get(&url, None)?;
+            let (status, body) = xtask::http::get_as(&url, token)?;
             let list: List = serde_json::from_str(&body).map_err(|failure| format!("{status}: {failure}"))?;
             let listed = list.items.len();
             if listed == PAGE_HOSTS as usize { Ok(Some(())) } else { Err(format!("{listed} on {url}")) }

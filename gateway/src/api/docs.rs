@@ -3,6 +3,7 @@
 use crate::api::Written;
 use crate::app::App;
 use crate::http::ask::Nothing;
+use crate::http::principal::Visitor;
 use crate::http::problem::Problem;
 use axum::body::Body;
 use axum::extract::RawPathParams;
@@ -28,8 +29,8 @@ static CONFIG: LazyLock<Arc<Config<'static>>> =
     get, path = "/api/v1/openapi.json", tag = "system", operation_id = "openapi",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
-pub async fn openapi(app: Arc<App>, _: Nothing) -> Written {
-    Written(app.openapi.clone())
+pub async fn openapi(_: Visitor, app: Arc<App>, _: Nothing) -> Result<Written, Problem> {
+    Ok(Written(app.openapi.clone()))
 }
 
 /// The page to browse it stands in a folder, so its address ends with a slash.

@@ -2,6 +2,8 @@
 
 use crate::app::App;
 use crate::http::ask::Nothing;
+use crate::http::principal::Visitor;
+use crate::http::problem::Problem;
 use crate::system::Part;
 use crate::system::judge::State;
 use axum::Json;
@@ -23,8 +25,8 @@ pub struct Readiness {
     get, path = "/healthz", tag = "system", operation_id = "healthz",
     responses((status = 200, description = "It lives", body = String, content_type = "text/plain"))
 )]
-pub async fn healthz(_: Arc<App>, _: Nothing) -> &'static str {
-    "ok"
+pub async fn healthz(_: Visitor, _: Arc<App>, _: Nothing) -> Result<&'static str, Problem> {
+    Ok("ok")
 }
 
 /// Whether hosts can be shown.
@@ -35,7 +37,7 @@ pub async fn healthz(_: Arc<App>, _: Nothing) -> &'static str {
         (status = 503, description = "Not yet, or not now; each part says why", body = Readiness),
     )
 )]
-pub async fn readyz(app: Arc<App>, _: Nothing) -> (StatusCode, Json<Readiness>) {
+pub async fn readyz(_: Visitor, app: Arc<App>, _: Nothing) -> Result<(StatusCode, Json<Readiness>), Problem> {
     let ready = app.live.is_following();
     let (state, detail) = match (ready, app.live.fleet().is_loaded()) {
         (true, _) => (State::Ok, ""),
@@ -45,5 +47,5 @@ pub async fn readyz(app: Arc<App>, _: Nothing) -> (StatusCode, Json<Readiness>) 
     let mut parts = vec![Part { name: "live view", version: None, state, detail: detail.to_owned() }];
     parts.extend(app.system.borrow().parts.iter().cloned());
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, parts }))
+    Ok((status, Json(Readiness { ready, parts })))
 }

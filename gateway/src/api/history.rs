@@ -1,13 +1,14 @@
 //! What was: series over a range.
 
 use crate::api::Written;
-use crate::api::hosts::{find, no_such_host};
+use crate::api::hosts::find;
 use crate::app::App;
 use crate::fleet::watch::now;
 use crate::history::HistoryError;
 use crate::history::answer::{FleetHistoryView, HistoryView};
 use crate::history::grid::{Moment, RangeAsk, parse_step};
 use crate::history::selector::Selector;
+use crate::hosting::no_such_host;
 use crate::http::ask::{Ask, Reader};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
@@ -98,7 +99,7 @@ pub async fn of_host(
     let (id, interval_ms) = {
         let fleet = app.fleet()?;
         let host = find(&fleet, &principal, asked.id.as_ref()).ok_or_else(no_such_host)?;
-        (host.summary.host.clone(), host.summary.interval_ms)
+        (host.heard.host.clone(), host.heard.interval_ms)
     };
     let SeriesAsk { selector, range, from, step } = asked.series;
     let answer = app.history.of_host(&principal.team, id, (selector, range), interval_ms, now()).await;

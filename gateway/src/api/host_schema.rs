@@ -1,10 +1,12 @@
 //! The schema of a host's whole view: its head as schemas describes it, its numbers as the catalogue does.
 
+use crate::fleet::status::Status;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use watchkeeper_schemas::catalogue::{Metric, Section};
+use watchkeeper_schemas::journal::{Collector, FlagReason};
 use watchkeeper_schemas::view::HostHead;
 
 /// A host's whole view. It is never made here: the bucket's bytes are what is shown.
@@ -29,8 +31,7 @@ impl utoipa::ToSchema for HostView {}
 pub fn host_view() -> Value {
     let generator = SchemaSettings::draft2020_12().with(|it| it.inline_subschemas = true).into_generator();
     let mut schema = generator.into_root_schema_for::<HostHead>().to_value();
-    let status = json!({"type": "string", "enum": ["fine", "silent"], "description": "Whether it is heard."});
-    let mut added: Map<String, Value> = [("status".to_owned(), status)].into_iter().collect();
+    let mut added = configuration();
     for section in Section::ALL {
         match (section.list(), section.label()) {
             (Some(list), Some(label)) => {
@@ -45,17 +46,69 @@ pub fn host_view() -> Value {
     let custom = json!({"name": {"type": "string"}, "value": {"type": "number"}});
     let custom = json!({"type": "object", "properties": custom, "required": ["name", "value"]});
     added.insert("custom".to_owned(), json!({"type": "array", "items": custom}));
+    let first = ["status", "name", "tags", "paused", "flagged", "revision", "config"];
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         properties.extend(added);
+        for unknown in ["boot", "time", "received"] {
+            if let Some(property) = properties.get_mut(unknown) {
+                *property = json!({"anyOf": [property.take(), {"type": "null"}]});
+            }
+        }
     }
     if let Some(object) = schema.as_object_mut() {
         object.remove("$schema");
         object.insert("description".to_owned(), "A host with all its numbers; null where unknown.".into());
     }
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
-        required.push("status".into());
+        required.extend(first.map(Value::from));
     }
     schema
+}
+
+/// What journal and clock say, which stands first.
+fn configuration() -> Map<String, Value> {
+    let words = Status::ALL.map(Status::as_str);
+    let settings = SchemaSettings::draft2020_12().with(|it| it.inline_subschemas = true);
+    let enrolment = json!({
+        "type": "object", "required": ["state", "until"], "properties": {
+            "state": {"type": "string", "enum": ["waiting", "activating", "active"]},
+            "until": {"type": ["string", "null"], "format": "date-time", "description": "When the enrolment token ends, or when the first sample must have come."},
+        },
+    });
+    let flag = json!({
+        "type": ["object", "null"], "description": "Why it is held off.", "required": ["reason", "count", "until", "strikes"],
+        "properties": {
+            "reason": settings.clone().into_generator().into_root_schema_for::<FlagReason>(),
+            "count": {"type": "integer", "minimum": 0}, "strikes": {"type": "integer", "minimum": 0},
+            "until": {"type": "string", "format": "date-time"},
+        },
+    });
+    let text = json!({"type": "array", "items": {"type": "string"}});
+    let config = json!({
+        "type": ["object", "null"], "description": "How it is configured; null where it is heard, but not configured.",
+        "required": ["name", "tags", "interval_ms", "mounts", "without", "paused", "enrolment", "flag"],
+        "properties": {
+            "name": {"type": "string"}, "tags": text, "interval_ms": {"type": "integer", "minimum": 1000},
+            "mounts": text, "without": settings.into_generator().into_root_schema_for::<Vec<Collector>>(),
+            "paused": {"type": "boolean"}, "enrolment": enrolment, "flag": flag,
+        },
+    });
+    let fields = [
+        ("status", json!({"type": "string", "enum": words, "description": "How it does."})),
+        (
+            "name",
+            json!({"type": "string", "description": "The name that people gave it, else its own, else its id."}),
+        ),
+        ("tags", json!({"type": "array", "items": {"type": "string"}})),
+        ("paused", json!({"type": "boolean", "description": "Held back from watching by a person."})),
+        ("flagged", json!({"type": "boolean", "description": "Held off because it floods."})),
+        (
+            "revision",
+            json!({"type": "integer", "minimum": 0, "description": "What an edit must name; 0 where it is not configured."}),
+        ),
+        ("config", config),
+    ];
+    fields.map(|(name, schema)| (name.to_owned(), schema)).into_iter().collect()
 }
 
 /// Scalars stand under their group.
@@ -109,9 +162,9 @@ mod tests {
         };
         let stored =
             serde_json::to_vec(&view::HostView { head: &head, numbers: view::Numbers(&sample) }).unwrap();
-        let mut host = crate::fleet::host::Host::read(&stored, 1, UnixMs(2)).unwrap();
-        host.render(crate::fleet::place::Place::default());
-        let shown: Value = serde_json::from_slice(&host.full).unwrap();
+        let mut host = crate::fleet::host::Host::read(&stored, 1, None, UnixMs(2)).unwrap();
+        host.at(crate::fleet::place::Place::default());
+        let shown: Value = serde_json::from_slice(host.full()).unwrap();
         jsonschema::validate(&host_view(), &shown).unwrap();
         for field in shown.as_object().unwrap().keys() {
             assert!(host_view()["properties"][field].is_object(), "{field} is not described");

@@ -5,6 +5,7 @@ use crate::api::{List, Written};
 use crate::app::App;
 use crate::fleet::summary::HostSummary;
 use crate::fleet::{Fleet, Team};
+use crate::hosting::no_such_host;
 use crate::http::ask::{Ask, PageAsk, Reader};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
@@ -28,12 +29,6 @@ impl Ask for HostAsk {
     fn read(request: &mut Reader<'_>) -> Option<Self> {
         Some(Self { id: request.path("id").parse().ok() })
     }
-}
-
-/// The refusal for a host that is not there, or not yours: both read the same.
-#[must_use]
-pub fn no_such_host() -> Problem {
-    Problem::not_found("no such host: /api/v1/hosts lists those there are")
 }
 
 /// Every host, in the order of ids: what a table shows.
@@ -89,7 +84,7 @@ fn list_json(team: Option<&Team>, page: PageAsk) -> Bytes {
 pub async fn get(principal: Principal, app: Arc<App>, asked: HostAsk) -> Result<Written, Problem> {
     let fleet = app.fleet()?;
     find(&fleet, &principal, asked.id.as_ref())
-        .map(|host| Written(host.full.clone()))
+        .map(|host| Written(host.full().clone()))
         .ok_or_else(no_such_host)
 }
 

@@ -1,90 +1,258 @@
-//! The ONE table of routes. A route of the API cannot be added without its description or without its principal:
-//! [`route`] takes neither a handler that does not begin with one, nor one that is not described.
+//! The ONE table of routes. A route of the API cannot be added without its description or without saying what is
+//! needed of whoever asks: [`route`] takes neither a handler that does not begin with one who was checked, nor one that
+//! is not described.
 
-use crate::api::health::Readiness;
-use crate::api::host_schema::HostView;
-use crate::api::metrics::MetricView;
-use crate::api::{List, docs, health, history, hosts, live, metrics, page, system};
+use crate::api::{
+    audit, auth, description, docs, enrol, health, history, hosting, hosts, invitations, joining, live, me,
+    members, metrics, page, readers, system, team, tokens,
+};
 use crate::app::App;
-use crate::fleet::summary::HostSummary;
-use crate::history::answer::{FleetHistoryView, HistoryView};
-use crate::http::ask::{Ask, Asked};
+use crate::http::ask::{self, Ask};
+use crate::http::body::{self, Body};
 use crate::http::guard::guard;
-use crate::http::principal::Principal;
+use crate::http::principal::{TEAM, Who};
 use crate::http::problem::Problem;
-use crate::system::{LagView, SystemView};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 use std::sync::Arc;
-use utoipa::OpenApi;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{HttpMethod, Operation};
+use watchkeeper_schemas::journal::Role;
 
-/// One route: where it stands, how it is described, who answers.
+/// Needed of whoever is signed in and asks about no team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedIn {
+    /// Nothing more; a token that is for one team only reads.
+    Any,
+    /// A session: what concerns the account itself is not for tokens.
+    Session,
+}
+
+/// Nothing is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open;
+
+/// What a route needs of whoever asks, as tests and the description read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: it shows nothing of any team.
+    Open,
+    /// To be signed in.
+    SignedIn(SignedIn),
+    /// To have this role in the team at least.
+    Role(Role),
+}
+
+impl From<Open> for Access {
+    fn from(_: Open) -> Self {
+        Self::Open
+    }
+}
+
+impl From<SignedIn> for Access {
+    fn from(need: SignedIn) -> Self {
+        Self::SignedIn(need)
+    }
+}
+
+impl From<Role> for Access {
+    fn from(role: Role) -> Self {
+        Self::Role(role)
+    }
+}
+
+impl Access {
+    /// What every query of such a route may hold.
+    #[must_use]
+    pub fn common(self) -> &'static [&'static str] {
+        match self {
+            Self::Open | Self::SignedIn(_) => &[],
+            Self::Role(_) => &[TEAM],
+        }
+    }
+}
+
+/// One route: where it stands, how it is described, who answers whom.
 pub struct Route {
     /// The path with its `{parameters}`.
     pub path: String,
     /// Its methods.
     pub methods: Vec<HttpMethod>,
-    /// Whether it is answered to a principal only.
-    pub guarded: bool,
+    /// What whoever asks needs.
+    pub access: Access,
     /// The names that its query may hold.
-    pub query: &'static [&'static str],
-    operation: Operation,
+    pub query: Vec<&'static str>,
+    /// Whether it takes a body.
+    pub body: bool,
+    /// How it is described.
+    pub(crate) operation: Operation,
+    /// What the description refers to.
+    pub(crate) schemas: Vec<Schema>,
     handler: MethodRouter<Arc<App>>,
 }
+
+/// A schema and its name.
+type Schema = (String, RefOr<utoipa::openapi::schema::Schema>);
 
 /// Everything that is offered, but for the page and the page to browse this.
 #[must_use]
 pub fn table() -> Vec<Route> {
     vec![
-        route::<hosts::__path_list, _, _, _, _>(hosts::list),
-        route::<hosts::__path_get, _, _, _, _>(hosts::get),
-        route::<history::__path_of_host, _, _, _, _>(history::of_host),
-        route::<history::__path_of_fleet, _, _, _, _>(history::of_fleet),
-        route::<metrics::__path_list, _, _, _, _>(metrics::list),
-        route::<live::__path_stream, _, _, _, _>(live::stream),
-        route::<system::__path_get, _, _, _, _>(system::get),
-        open::<health::__path_healthz, _, _, _, _>(health::healthz),
-        open::<health::__path_readyz, _, _, _, _>(health::readyz),
-        open::<docs::__path_openapi, _, _, _, _>(docs::openapi),
+        route::<hosts::__path_list, _, _>(Role::Viewer, hosts::list),
+        route::<hosts::__path_get, _, _>(Role::Viewer, hosts::get),
+        route::<hosting::__path_create, _, _>(Role::Admin, hosting::create),
+        route::<hosting::__path_change, _, _>(Role::Admin, hosting::change),
+        route::<hosting::__path_enrol_anew, _, _>(Role::Admin, hosting::enrol_anew),
+        route::<hosting::__path_remove, _, _>(Role::Admin, hosting::remove),
+        route::<history::__path_of_host, _, _>(Role::Viewer, history::of_host),
+        route::<history::__path_of_fleet, _, _>(Role::Viewer, history::of_fleet),
+        route::<metrics::__path_list, _, _>(Role::Viewer, metrics::list),
+        route::<live::__path_stream, _, _>(Role::Viewer, live::stream),
+        route::<system::__path_get, _, _>(Role::Viewer, system::get),
+        route::<team::__path_get, _, _>(Role::Viewer, team::get),
+        route::<team::__path_create, _, _>(SignedIn::Any, team::create),
+        route::<team::__path_change, _, _>(Role::Owner, team::change),
+        route::<team::__path_remove, _, _>(Role::Owner, team::remove),
+        route::<members::__path_list, _, _>(Role::Viewer, members::list),
+        route::<members::__path_change, _, _>(Role::Owner, members::change),
+        route::<members::__path_remove, _, _>(Role::Viewer, members::remove),
+        route::<invitations::__path_list, _, _>(Role::Admin, invitations::list),
+        route::<invitations::__path_create, _, _>(Role::Admin, invitations::create),
+        route::<invitations::__path_remove, _, _>(Role::Admin, invitations::remove),
+        route::<readers::__path_list, _, _>(Role::Viewer, readers::list),
+        route::<readers::__path_create, _, _>(Role::Admin, readers::create),
+        route::<readers::__path_remove, _, _>(Role::Admin, readers::remove),
+        route::<audit::__path_list, _, _>(Role::Owner, audit::list),
+        route::<audit::__path_export, _, _>(Role::Owner, audit::export),
+        route::<enrol::__path_enrol, _, _>(Open, enrol::enrol),
+        route::<enrol::__path_renew, _, _>(Open, enrol::renew),
+        route::<auth::__path_state, _, _>(Open, auth::state),
+        route::<joining::__path_set_up, _, _>(Open, joining::set_up),
+        route::<auth::__path_login, _, _>(Open, auth::login),
+        route::<auth::__path_refresh, _, _>(Open, auth::refresh),
+        route::<auth::__path_logout, _, _>(Open, auth::logout),
+        route::<joining::__path_register, _, _>(Open, joining::register),
+        route::<joining::__path_invitation, _, _>(Open, joining::invitation),
+        route::<joining::__path_accept, _, _>(Open, joining::accept),
+        route::<me::__path_get, _, _>(SignedIn::Any, me::get),
+        route::<me::__path_rename, _, _>(SignedIn::Session, me::rename),
+        route::<me::__path_password, _, _>(SignedIn::Session, me::password),
+        route::<me::__path_sessions, _, _>(SignedIn::Session, me::sessions),
+        route::<me::__path_end_session, _, _>(SignedIn::Session, me::end_session),
+        route::<me::__path_end_others, _, _>(SignedIn::Session, me::end_others),
+        route::<tokens::__path_list, _, _>(SignedIn::Session, tokens::list),
+        route::<tokens::__path_make, _, _>(SignedIn::Session, tokens::make),
+        route::<tokens::__path_revoke, _, _>(SignedIn::Session, tokens::revoke),
+        route::<health::__path_healthz, _, _>(Open, health::healthz),
+        route::<health::__path_readyz, _, _>(Open, health::readyz),
+        route::<docs::__path_openapi, _, _>(Open, docs::openapi),
     ]
 }
 
-/// A route of the API: described by `D`, answered to a principal.
-fn route<D, A, F, Answer, R>(handler: F) -> Route
+/// What answers: a function of who asks, the app, what is asked, and the body where there is one.
+pub trait Answer<Taken>: Clone + Send + Sync + 'static {
+    /// Who asks.
+    type Who: Who;
+    /// What is asked.
+    type Asked: Ask + Send + 'static;
+    /// Whether there is a body.
+    const BODY: bool;
+
+    /// Reads what the function takes, and calls it.
+    fn answer(
+        self,
+        need: <Self::Who as Who>::Need,
+        common: &'static [&'static str],
+        app: Arc<App>,
+        request: Request,
+    ) -> impl Future<Output = Result<Response, Problem>> + Send;
+}
+
+impl<F, W, A, Fut, R> Answer<(W, A)> for F
 where
-    D: utoipa::Path,
+    F: Fn(W, Arc<App>, A) -> Fut + Clone + Send + Sync + 'static,
+    W: Who,
     A: Ask + Send + 'static,
-    F: Fn(Principal, Arc<App>, A) -> Answer + Clone + Send + Sync + 'static,
-    Answer: Future<Output = Result<R, Problem>> + Send + 'static,
+    Fut: Future<Output = Result<R, Problem>> + Send,
     R: IntoResponse,
 {
-    let answer = move |principal: Principal, State(app): State<Arc<App>>, Asked(asked): Asked<A>| {
-        handler(principal, app, asked)
+    type Who = W;
+    type Asked = A;
+    const BODY: bool = false;
+
+    async fn answer(
+        self,
+        need: W::Need,
+        common: &'static [&'static str],
+        app: Arc<App>,
+        request: Request,
+    ) -> Result<Response, Problem> {
+        let (mut parts, _) = request.into_parts();
+        let who = W::of(&app, &parts, need)?;
+        let asked = ask::read::<A>(&mut parts, common).await?;
+        Ok(self(who, app, asked).await?.into_response())
+    }
+}
+
+impl<F, W, A, B, Fut, R> Answer<(W, A, B)> for F
+where
+    F: Fn(W, Arc<App>, A, B) -> Fut + Clone + Send + Sync + 'static,
+    W: Who,
+    A: Ask + Send + 'static,
+    B: Body,
+    Fut: Future<Output = Result<R, Problem>> + Send,
+    R: IntoResponse,
+{
+    type Who = W;
+    type Asked = A;
+    const BODY: bool = true;
+
+    async fn answer(
+        self,
+        need: W::Need,
+        common: &'static [&'static str],
+        app: Arc<App>,
+        request: Request,
+    ) -> Result<Response, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let who = W::of(&app, &parts, need)?;
+        let asked = ask::read::<A>(&mut parts, common).await?;
+        let body: B = body::read(&parts.headers, body).await?;
+        Ok(self(who, app, asked, body).await?.into_response())
+    }
+}
+
+/// A route of the API: described by `D`, answered to whoever has what is needed.
+fn route<D, F, Taken>(need: <F::Who as Who>::Need, answer: F) -> Route
+where
+    // What utoipa's own `routes!` collects schemas by; they would have to be listed by hand otherwise.
+    D: utoipa::Path + utoipa::__dev::SchemaReferences,
+    F: Answer<Taken>,
+    Access: From<<F::Who as Who>::Need>,
+{
+    let (path, methods, access) = (D::path(), D::methods(), Access::from(need));
+    let common = access.common();
+    let handler = move |State(app): State<Arc<App>>, request: Request| {
+        answer.clone().answer(need, common, app, request)
     };
-    Route { handler: on(filter(&D::methods()), answer), ..described::<D, A>(true) }
-}
-
-/// A route that shows nothing of any team, and so needs no principal.
-fn open<D, A, F, Answer, R>(handler: F) -> Route
-where
-    D: utoipa::Path,
-    A: Ask + Send + 'static,
-    F: Fn(Arc<App>, A) -> Answer + Clone + Send + Sync + 'static,
-    Answer: Future<Output = R> + Send + 'static,
-    R: IntoResponse,
-{
-    let answer = move |State(app): State<Arc<App>>, Asked(asked): Asked<A>| handler(app, asked);
-    Route { handler: on(filter(&D::methods()), answer), ..described::<D, A>(false) }
-}
-
-fn described<D: utoipa::Path, A: Ask>(guarded: bool) -> Route {
-    let (path, methods, operation) = (D::path(), D::methods(), D::operation());
-    Route { path, methods, guarded, query: A::QUERY, operation, handler: MethodRouter::new() }
+    let query = F::Asked::QUERY.iter().chain(common).copied().collect();
+    let operation = description::complete(D::operation(), &methods, access, F::BODY);
+    let mut schemas = Vec::new();
+    D::schemas(&mut schemas);
+    Route {
+        handler: on(filter(&methods), handler),
+        path,
+        methods,
+        access,
+        query,
+        body: F::BODY,
+        operation,
+        schemas,
+    }
 }
 
 fn filter(methods: &[HttpMethod]) -> MethodFilter {
@@ -120,106 +288,5 @@ async fn wrong_method(uri: Uri) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Watchkeeper",
-        description = "What the watch has seen. Lists are {items, next_page}; times are RFC 3339 in UTC; a number's \
-                       unit is the end of its name; unknown query parameters are refused; errors are problem+json.",
-        license(name = "Apache-2.0", identifier = "Apache-2.0"),
-        contact()
-    ),
-    tags(
-        (name = "hosts", description = "The fleet as it is now"),
-        (name = "history", description = "The fleet as it was"),
-        (name = "system", description = "The watch itself"),
-    ),
-    components(schemas(
-        FleetHistoryView, HistoryView, HostView, LagView, List<HostSummary>, List<MetricView>, Problem, Readiness,
-        SystemView,
-    ))
-)]
-struct Description;
-
-/// The OpenAPI document of the table.
-#[must_use]
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut document = Description::openapi();
-    for route in table() {
-        document.paths.add_path_operation(route.path, route.methods, route.operation);
-    }
-    document
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::request::Parts;
-    use hyper::service::Service as _;
-    use hyper_util::service::TowerToHyperService;
-    use serde_json::Value;
-    use std::collections::BTreeSet;
-
-    fn document() -> Value {
-        serde_json::to_value(openapi()).unwrap()
-    }
-
-    #[test]
-    fn every_route_is_described_with_exactly_what_its_query_may_hold() {
-        let document = document();
-        assert_eq!(document["openapi"], "3.1.0");
-        for route in table() {
-            let operation = &document["paths"][&route.path]["get"];
-            assert!(!operation["summary"].as_str().unwrap_or_default().is_empty(), "{}", route.path);
-            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
-            let of = |place: &str| -> BTreeSet<String> {
-                let here = parameters.iter().filter(|it| it["in"] == place);
-                here.map(|it| it["name"].as_str().unwrap().to_owned()).collect()
-            };
-            assert_eq!(of("query"), route.query.iter().map(ToString::to_string).collect(), "{}", route.path);
-            let in_path = route.path.split('/').filter_map(|it| it.strip_prefix('{')?.strip_suffix('}'));
-            assert_eq!(of("path"), in_path.map(str::to_owned).collect(), "{}", route.path);
-        }
-        assert_eq!(document["paths"].as_object().unwrap().len(), table().len());
-    }
-
-    #[test]
-    fn only_what_shows_nothing_of_a_team_is_open() {
-        let open: Vec<String> =
-            table().into_iter().filter(|route| !route.guarded).map(|route| route.path).collect();
-        assert_eq!(open, ["/healthz", "/readyz", "/api/v1/openapi.json"]);
-    }
-
-    /// Asks the whole gateway for a path, with everything in it that a route could want.
-    async fn status(app: &Arc<App>, path: &str) -> u16 {
-        let path = path.replace("{id}", "web-1");
-        let request = axum::extract::Request::get(path).header("host", "localhost");
-        let service = TowerToHyperService::new(router(Arc::clone(app)));
-        service.call(request.body(axum::body::Body::empty()).unwrap()).await.unwrap().status().as_u16()
-    }
-
-    #[tokio::test]
-    async fn whoever_has_no_principal_gets_nothing_but_what_is_open() {
-        fn nobody(_: &Parts) -> Result<Principal, Problem> {
-            Err(Problem::new(StatusCode::UNAUTHORIZED, "nobody"))
-        }
-        let app = App::alone(nobody);
-        for route in table() {
-            let status = status(&app, &route.path).await;
-            assert_eq!(status == 401, route.guarded, "{} answered {status}", route.path);
-        }
-    }
-
-    #[test]
-    fn every_reference_of_the_description_leads_somewhere() {
-        let document = document();
-        let text = document.to_string();
-        let references = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap());
-        let mut count = 0;
-        for reference in references {
-            assert!(document.pointer(reference).is_some(), "{reference}");
-            count += 1;
-        }
-        assert!(count > 10, "{count}");
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
-//! Whether a host is heard: decided by the broker's clock, which stamped its samples.
+//! How a host does: what people decided, then whether it is heard, by the broker's clock, which stamped its samples.
 
+use crate::fleet::watched::Watched;
 use serde::Serialize;
+use watchkeeper_schemas::journal::Enrolment;
 use watchkeeper_schemas::quantity::UnixMs;
 
 /// A host is silent after this many missed samples…
@@ -8,32 +10,79 @@ const MISSED_SAMPLES: u64 = 3;
 /// …but never sooner than this, in milliseconds.
 const SILENCE_MS_MIN: u64 = 30_000;
 
-/// Whether a host is heard.
+/// How a host does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// No agent has a credential for it.
+    Waiting,
+    /// Its agent has a credential; its first sample must come in time.
+    Activating,
     /// Its samples come.
-    Fine,
-    /// None came for three intervals, and for 30 s at least.
+    Active,
+    /// Held back from watching by a person.
+    Paused,
+    /// No sample came for three intervals, and for 30 s at least.
     Silent,
 }
 
-impl Status {
-    /// The status of a host whose newest sample the broker stored at `received`.
+/// How far the agent of a host has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// No agent has a credential; a token may be out.
+    Waiting,
+    /// An agent has a credential; its first valid sample must come in time.
+    Activating,
+    /// The agent's credential is for good.
+    Active,
+}
+
+impl Stage {
+    /// Without keys and times.
     #[must_use]
-    pub fn of(received: UnixMs, interval_ms: u32, now: UnixMs) -> Self {
-        let allowed_ms = (MISSED_SAMPLES * u64::from(interval_ms)).max(SILENCE_MS_MIN);
-        if now.0.saturating_sub(received.0) > allowed_ms { Self::Silent } else { Self::Fine }
+    pub fn of(enrolment: &Enrolment) -> Self {
+        match enrolment {
+            Enrolment::Waiting { .. } => Self::Waiting,
+            Enrolment::Activating { .. } => Self::Activating,
+            Enrolment::Active { .. } => Self::Active,
+        }
+    }
+}
+
+impl Status {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Waiting, Self::Activating, Self::Active, Self::Paused, Self::Silent];
+
+    /// The status of a host whose newest sample the broker stored at `received`; one that the journal does not know is
+    /// judged by its samples alone.
+    #[must_use]
+    pub fn of(watched: Option<&Watched>, received: Option<UnixMs>, interval_ms: u32, now: UnixMs) -> Self {
+        match watched.map(|watched| (watched.paused, watched.stage)) {
+            Some((true, _)) => Self::Paused,
+            Some((false, Stage::Waiting)) => Self::Waiting,
+            Some((false, Stage::Activating)) => Self::Activating,
+            Some((false, Stage::Active)) | None if is_heard(received, interval_ms, now) => Self::Active,
+            Some((false, Stage::Active)) | None => Self::Silent,
+        }
     }
 
     /// The word that JSON has for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Fine => "fine",
+            Self::Waiting => "waiting",
+            Self::Activating => "activating",
+            Self::Active => "active",
+            Self::Paused => "paused",
             Self::Silent => "silent",
         }
     }
+}
+
+fn is_heard(received: Option<UnixMs>, interval_ms: u32, now: UnixMs) -> bool {
+    let allowed_ms = (MISSED_SAMPLES * u64::from(interval_ms)).max(SILENCE_MS_MIN);
+    received.is_some_and(|received| now.0.saturating_sub(received.0) <= allowed_ms)
 }
 
 /// The broker's clock as seen from here: ours, moved by the difference that the newest entry showed.
@@ -67,16 +116,13 @@ mod tests {
 
     #[test]
     fn three_missed_samples_or_half_a_minute_whichever_is_longer() {
-        let at =
-            |interval_ms, now_ms: u64| Status::of(UnixMs(1_000_000), interval_ms, UnixMs(1_000_000 + now_ms));
-        assert_eq!([at(1000, 30_000), at(1000, 30_001)], [Status::Fine, Status::Silent]);
-        assert_eq!([at(60_000, 180_000), at(60_000, 180_001)], [Status::Fine, Status::Silent]);
-        assert_eq!(
-            Status::of(UnixMs(9), 1000, UnixMs(0)),
-            Status::Fine,
-            "a sample of the future is no silence"
-        );
-        assert_eq!(Status::of(UnixMs(0), u32::MAX, UnixMs(u64::MAX)), Status::Silent);
+        let status = |received, interval_ms, now| Status::of(None, received, interval_ms, UnixMs(now));
+        let at = |interval_ms, now_ms: u64| status(Some(UnixMs(1_000_000)), interval_ms, 1_000_000 + now_ms);
+        assert_eq!([at(1000, 30_000), at(1000, 30_001)], [Status::Active, Status::Silent]);
+        assert_eq!([at(60_000, 180_000), at(60_000, 180_001)], [Status::Active, Status::Silent]);
+        assert_eq!(status(Some(UnixMs(9)), 1000, 0), Status::Active, "a sample of the future is no silence");
+        assert_eq!(status(Some(UnixMs(0)), u32::MAX, u64::MAX), Status::Silent);
+        assert_eq!(status(None, 1000, 0), Status::Silent);
     }
 
     #[test]

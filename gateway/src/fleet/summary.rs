@@ -1,28 +1,122 @@
 //! One line of the fleet: the few numbers of a host view that a table shows.
 
 use crate::fleet::status::Status;
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::fmt;
 use watchkeeper_schemas::ids::HostId;
 use watchkeeper_schemas::quantity::UnixMs;
+
+/// What decides about a view before anybody looks at its numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The host.
+    pub host: HostId,
+    /// Place of its newest sample in the log; 0 before the first.
+    pub sequence: u64,
+    /// When the broker stored that sample.
+    pub received: Option<UnixMs>,
+    /// Until the next sample is due, in milliseconds.
+    pub interval_ms: u32,
+}
+
+impl Heard {
+    /// Reads it out of a host view, and no further than to the last of it: a tenth of the whole.
+    ///
+    /// # Errors
+    /// When something of it is missing or no JSON.
+    pub fn of_view(view: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut seen = Seeing::default();
+        let read = serde_json::Deserializer::from_slice(view).deserialize_map(&mut seen);
+        if let Seeing {
+            host: Some(host),
+            sequence: Some(sequence),
+            received: Some(received),
+            interval_ms: Some(interval_ms),
+        } = seen
+        {
+            // To stop amid the view is an error only to a reader that wants all of it.
+            return Ok(Self { host, sequence, received, interval_ms });
+        }
+        read.and_then(|()| {
+            Err(serde_json::Error::custom("a host view without host, sequence, received or interval_ms"))
+        })
+    }
+}
+
+/// What has been seen so far.
+#[derive(Default)]
+struct Seeing {
+    host: Option<HostId>,
+    sequence: Option<u64>,
+    received: Option<Option<UnixMs>>,
+    interval_ms: Option<u32>,
+}
+
+/// The fields that are looked for.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Host,
+    Sequence,
+    Received,
+    IntervalMs,
+    #[serde(other)]
+    Another,
+}
+
+impl<'de> Visitor<'de> for &mut Seeing {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a host view")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while self.host.is_none()
+            || self.sequence.is_none()
+            || self.received.is_none()
+            || self.interval_ms.is_none()
+        {
+            let Some(field) = map.next_key()? else { break };
+            match field {
+                Field::Host => self.host = Some(map.next_value()?),
+                Field::Sequence => self.sequence = Some(map.next_value()?),
+                Field::Received => self.received = Some(map.next_value()?),
+                Field::IntervalMs => self.interval_ms = Some(map.next_value()?),
+                Field::Another => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A host in a line: what a table of the fleet shows.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct HostSummary {
     /// The host.
     pub host: HostId,
-    /// The name that the host gives itself, else its id.
+    /// The name that people gave it, else the one that it gives itself, else its id.
     pub name: String,
-    /// Whether it is heard.
+    /// How it does.
     pub status: Status,
-    /// Place of its newest sample in the log; never steps back.
+    /// Its tags, in order.
+    pub tags: Vec<String>,
+    /// Held back from watching by a person.
+    pub paused: bool,
+    /// Held off because it floods.
+    pub flagged: bool,
+    /// What an edit must name; 0 where it is not configured, but heard.
+    pub revision: u64,
+    /// Place of its newest sample in the log; never steps back. 0 before the first.
     pub sequence: u64,
     /// When that sample was taken, by the host's clock.
-    #[schema(value_type = String, format = DateTime)]
-    pub time: UnixMs,
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub time: Option<UnixMs>,
     /// When the broker stored it.
-    #[schema(value_type = String, format = DateTime)]
-    pub received: UnixMs,
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub received: Option<UnixMs>,
     /// Until the next sample is due, in milliseconds.
     pub interval_ms: u32,
     /// Name and version of the operating system.
@@ -77,7 +171,11 @@ impl HostSummary {
         Ok(Self {
             name: name.map_or_else(|| seen.host.to_string(), Cow::into_owned),
             host: seen.host,
-            status: Status::Fine,
+            status: Status::Active,
+            tags: Vec::new(),
+            paused: false,
+            flagged: false,
+            revision: 0,
             sequence: seen.sequence,
             time: seen.time,
             received: seen.received,
@@ -96,6 +194,36 @@ impl HostSummary {
             temp_max_celsius: seen.temperatures.iter().filter_map(|it| it.celsius).max_by(f64::total_cmp),
         })
     }
+
+    /// The line of a host whose numbers cannot be read.
+    #[must_use]
+    pub fn without_numbers(heard: &Heard) -> Self {
+        Self {
+            host: heard.host.clone(),
+            name: heard.host.to_string(),
+            status: Status::Active,
+            tags: Vec::new(),
+            paused: false,
+            flagged: false,
+            revision: 0,
+            sequence: heard.sequence,
+            time: None,
+            received: heard.received,
+            interval_ms: heard.interval_ms,
+            os: None,
+            cores: None,
+            uptime_s: None,
+            cpu_usage_pct: None,
+            memory_used_pct: None,
+            swap_used_pct: None,
+            disk_used_pct: None,
+            disk_mount: None,
+            net_rx_bytes_per_s: None,
+            net_tx_bytes_per_s: None,
+            load_1: None,
+            temp_max_celsius: None,
+        }
+    }
 }
 
 /// The sum of what is known; unknown where nothing is.
@@ -108,8 +236,8 @@ fn sum(numbers: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 struct Seen<'a> {
     host: HostId,
     sequence: u64,
-    time: UnixMs,
-    received: UnixMs,
+    time: Option<UnixMs>,
+    received: Option<UnixMs>,
     interval_ms: u32,
     #[serde(borrow)]
     inventory: Option<Inventory<'a>>,

@@ -6,7 +6,8 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use async_nats::Client;
 use async_nats::connection::State;
-use async_nats::jetstream::context::Context;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{Context, GetStreamError, GetStreamErrorKind, KeyValueError};
 use async_nats::jetstream::kv::{self, Operation, Store, Watch};
 use futures_util::StreamExt as _;
 use std::error::Error;
@@ -46,6 +47,8 @@ pub struct Follow {
 /// Why the bucket has to be looked for again.
 enum Again {
     Reconnected,
+    /// The processors, which make it, have not been here yet.
+    NotThere,
     Failed(Box<dyn Error + Send + Sync>),
 }
 
@@ -71,6 +74,11 @@ pub async fn follow(mut follow: Follow) {
                 }
                 continue;
             }
+            Again::NotThere if told => {}
+            Again::NotThere => {
+                told = true;
+                tracing::info!("there is no live view yet: waiting for the processors to make it");
+            }
             Again::Failed(error) if told => tracing::debug!(%error, "the live view cannot be followed yet"),
             Again::Failed(error) => {
                 told = true;
@@ -86,7 +94,13 @@ impl Follow {
     async fn once(&mut self, clock: &mut BrokerClock, backoff: &mut Backoff) -> Again {
         self.connects.mark_unchanged();
         let mut connects = self.connects.clone();
-        let (store, epoch, entries) = match self.open(clock).await {
+        let store = match self.context.get_key_value(LATEST).await {
+            Ok(store) => store,
+            Err(error) if is_not_there(&error) => return Again::NotThere,
+            Err(error) => return Again::Failed(error.into()),
+        };
+        let epoch = unix_ms(store.stream.cached_info().created).0;
+        let entries = match self.open(&store, epoch, clock).await {
             Ok(opened) => opened,
             Err(error) => return Again::Failed(error),
         };
@@ -119,9 +133,12 @@ impl Follow {
     ///
     /// The whole is pulled, because the server cuts off whoever it has pushed more to than they have taken; the watch
     /// is pushed, because that is at once.
-    async fn open(&self, clock: &BrokerClock) -> Result<(Store, u64, Watch), Box<dyn Error + Send + Sync>> {
-        let store = self.context.get_key_value(LATEST).await?;
-        let epoch = unix_ms(store.status().await?.info.created).0;
+    async fn open(
+        &self,
+        store: &Store,
+        epoch: u64,
+        clock: &BrokerClock,
+    ) -> Result<Watch, Box<dyn Error + Send + Sync>> {
         self.live.fold(|fleet| fleet.begin(epoch));
         let broker_now = clock.at(now());
         let filter = bucket_filter(LATEST);
@@ -135,8 +152,7 @@ impl Follow {
         };
         read(&self.context, &bucket_stream(LATEST), &[], Begin::LastPerSubject, each).await?;
         let behind = self.live.fleet().place().revision + 1;
-        let entries = store.watch_all_from_revision(behind).await?;
-        Ok((store, epoch, entries))
+        Ok(store.watch_all_from_revision(behind).await?)
     }
 
     /// Folds entries that have just been stored: they tell the broker's time, too.
@@ -179,6 +195,13 @@ impl Follow {
             () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+/// Whether JetStream says that there is no such bucket.
+fn is_not_there(error: &KeyValueError) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<GetStreamError>());
+    let kind = source.map(GetStreamError::kind);
+    matches!(kind, Some(GetStreamErrorKind::JetStream(reply)) if reply.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
 /// Returns once the bucket is not the one that was created at `epoch`, and says why.

@@ -28,7 +28,15 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(names: &[&str], path: Vec<(String, String)>, query: &'a str, headers: &'a HeaderMap) -> Self {
+    /// `common` is what the route's table lets every query of its kind hold.
+    fn new(
+        names: &[&str],
+        common: &[&str],
+        path: Vec<(String, String)>,
+        query: &'a str,
+        headers: &'a HeaderMap,
+    ) -> Self {
+        let names: Vec<&str> = names.iter().chain(common).copied().collect();
         let query: Vec<_> = form_urlencoded::parse(query.as_bytes()).take(PAIRS_MAX + 1).collect();
         let mut reader = Self { path, query, headers, mistakes: Vec::new() };
         let known =
@@ -91,25 +99,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a request asks for, read.
-#[derive(Debug)]
-pub struct Asked<A>(pub A);
-
-impl<A: Ask, S: Send + Sync> FromRequestParts<S> for Asked<A> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = match RawPathParams::from_request_parts(parts, state).await {
-            Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            Err(_) => return Err(Problem::not_found("the path is not valid UTF-8 after decoding")),
-        };
-        let query = parts.uri.query().unwrap_or_default();
-        let mut reader = Reader::new(A::QUERY, path, query, &parts.headers);
-        let read = A::read(&mut reader);
-        match read {
-            Some(read) if reader.mistakes.is_empty() => Ok(Self(read)),
-            Some(_) | None => Err(Problem::fields(reader.mistakes)),
-        }
+/// Reads what a request asks for.
+///
+/// # Errors
+/// Every mistake in it; 404 for a path that is no text.
+pub async fn read<A: Ask>(parts: &mut Parts, common: &[&str]) -> Result<A, Problem> {
+    let path = match RawPathParams::from_request_parts(parts, &()).await {
+        Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        Err(_) => return Err(Problem::not_found("the path is not valid UTF-8 after decoding")),
+    };
+    let query = parts.uri.query().unwrap_or_default();
+    let mut reader = Reader::new(A::QUERY, common, path, query, &parts.headers);
+    let read = A::read(&mut reader);
+    match read {
+        Some(read) if reader.mistakes.is_empty() => Ok(read),
+        Some(_) | None => Err(Problem::fields(reader.mistakes)),
     }
 }
 
@@ -166,7 +170,7 @@ mod tests {
 
     fn read<A: Ask>(query: &str) -> Result<A, Vec<String>> {
         let headers = HeaderMap::new();
-        let mut reader = Reader::new(A::QUERY, Vec::new(), query, &headers);
+        let mut reader = Reader::new(A::QUERY, &[], Vec::new(), query, &headers);
         let read = A::read(&mut reader);
         match read {
             Some(read) if reader.mistakes.is_empty() => Ok(read),

@@ -1,6 +1,6 @@
 //! A refusal that a program can read and a person can act on: RFC 9457 problem+json.
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -27,6 +27,9 @@ pub struct Problem {
     /// Each field that was wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// Of a conflict: the revision that the object has now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
 }
@@ -65,6 +68,7 @@ impl Problem {
             status,
             detail: detail.into(),
             errors: Vec::new(),
+            revision: None,
             retry_after_s: None,
         }
     }
@@ -83,6 +87,31 @@ impl Problem {
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 401: nobody is signed in, or not any more.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "sign in first: there is no session or token, or it has ended")
+    }
+
+    /// 403: known, but not allowed.
+    #[must_use]
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 409: the object is not as the edit took it to be; its present revision is told.
+    #[must_use]
+    pub fn conflict(revision: u64) -> Self {
+        let detail = "it was changed meanwhile: look at what it is now, and say its revision";
+        Self { revision: Some(revision), ..Self::new(StatusCode::CONFLICT, detail) }
+    }
+
+    /// 429: slower; try again after so many seconds.
+    #[must_use]
+    pub fn too_many(detail: impl Into<String>, retry_after_s: u32) -> Self {
+        Self { retry_after_s: Some(retry_after_s), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
     /// 503: not now; try again after so many seconds.
@@ -111,6 +140,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -1,17 +1,22 @@
 //! Accepts connections and serves each until its client leaves or the program ends.
 
 use crate::http::patience::{Patient, STALL_MAX};
+use crate::http::site::Peer;
 use crate::shutdown::stopped;
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// Connections at one time.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -39,7 +44,12 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until shutdown, then lets every connection finish its answer.
-pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let stop = shutdown.clone();
     loop {
@@ -48,8 +58,8 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
             () = stopped(&mut shutdown) => break,
             Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), stop.clone()));
+                Ok((stream, peer)) => {
+                    connections.spawn(connection(stream, peer, tls.clone(), router.clone(), stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -62,17 +72,40 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, router: Router, mut shutdown: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    shutdown: watch::Receiver<bool>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection answers late");
     }
-    let io = TokioIo::new(Patient::new(stream, STALL_MAX));
+    let (stream, peer) = (Patient::new(stream, STALL_MAX), Peer(peer.ip()));
+    let Some(tls) = tls else { return talk(stream, peer, router, shutdown).await };
+    match tokio::time::timeout(HEAD_MAX, tls.accept(stream)).await {
+        Ok(Ok(stream)) => talk(stream, peer, router, shutdown).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a client does not speak our TLS"),
+        Err(_) => tracing::debug!("a client did not greet in time"),
+    }
+}
+
+async fn talk<S>(stream: S, peer: Peer, router: Router, mut shutdown: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        service.call(request)
+    });
     let mut serving = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_MAX)
             .max_buf_size(CONNECTION_BYTES_MAX)
-            .serve_connection(io, TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(stream), service)
     );
     let ended = tokio::select! {
         ended = &mut serving => ended,

@@ -6,7 +6,6 @@
 
 use crate::fleet::host::Host;
 use crate::fleet::place::Place;
-use crate::fleet::status::Status;
 use crate::fleet::{Fleet, Team};
 use bytes::Bytes;
 use std::io::Write as _;
@@ -64,13 +63,13 @@ enum Stage {
     Changes { change: u64, catch_up: Option<CatchUp> },
 }
 
-/// A client that was here before: of the changes up to `until` it lacks those behind `revision`.
+/// A client that was here before: of the changes up to `until` it lacks those behind `last`.
 ///
-/// Silence has no revision, so hosts that are silent are told again.
+/// Silence has no place, so hosts that are silent are told again.
 #[derive(Debug, Clone, Copy)]
 struct CatchUp {
     until: u64,
-    revision: u64,
+    last: Place,
 }
 
 impl Cursor {
@@ -143,20 +142,22 @@ fn resume(fleet: &Fleet, team: &TeamId, last: Place) -> Stage {
     if last.epoch != here.epoch {
         return Stage::Reset("the live view was rebuilt");
     }
-    if last.revision > here.revision {
+    if here.is_behind(last) {
         return Stage::Reset("this gateway has not come as far");
     }
     let reset = fleet.team(team).and_then(Team::reset);
-    if let Some(reset) = reset.filter(|reset| last < reset.place) {
+    if let Some(reset) = reset.filter(|reset| last.is_behind(reset.place)) {
         return Stage::Reset(reset.reason);
     }
-    let catch_up = CatchUp { until: fleet.change(), revision: last.revision };
+    let catch_up = CatchUp { until: fleet.change(), last };
     Stage::Changes { change: reset.map_or(0, |reset| reset.change), catch_up: Some(catch_up) }
 }
 
 impl CatchUp {
     fn is_known(&self, host: &Host) -> bool {
-        host.change <= self.until && host.revision <= self.revision && host.summary.status == Status::Fine
+        let newest = host.watched().map_or(0, |watched| watched.newest);
+        let is_told = host.revision <= self.last.revision && newest <= self.last.journal;
+        host.change <= self.until && is_told && !host.is_of_time()
     }
 }
 
@@ -202,9 +203,9 @@ fn write_hosts(interest: &Interest, team: &Team, last: &mut Option<HostId>, out:
         }
         out.extend_from_slice(match interest.detail {
             Detail::Summary => host.summary_json(),
-            Detail::Full => &host.full,
+            Detail::Full => host.full(),
         });
-        *last = Some(host.summary.host.clone());
+        *last = Some(host.heard.host.clone());
     }
     true
 }
@@ -229,7 +230,7 @@ fn write_changes(
             Detail::Summary => out.extend_from_slice(host.summary_event()),
             Detail::Full => {
                 out.extend_from_slice(host.event_head());
-                out.extend_from_slice(&host.full);
+                out.extend_from_slice(host.full());
                 out.extend_from_slice(b"\n\n");
             }
         }

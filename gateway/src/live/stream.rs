@@ -1,5 +1,8 @@
 //! One client of the live stream: waits here, what it is told is decided by its cursor.
 
+use crate::http::principal::Principal;
+use crate::identity::Identity;
+use crate::identity::authorize::{Bell, End};
 use crate::live::Live;
 use crate::live::cursor::{Cursor, LagNews};
 use crate::shutdown::stopped;
@@ -8,7 +11,7 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// A sign of life at least this often.
@@ -17,6 +20,37 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const GREETING: &[u8] = b"retry: 1000\n\n";
 /// A comment, which no client shows.
 const SIGN_OF_LIFE: &[u8] = b":\n\n";
+
+/// Tells why the stream ends.
+fn farewell(end: End) -> Bytes {
+    Bytes::from(format!("event: end\ndata: {{\"reason\":\"{}\"}}\n\n", end.as_str()))
+}
+
+/// Whether whoever opened the stream may still have it.
+pub struct Leave {
+    /// Who opened it.
+    pub principal: Principal,
+    /// Knows what became of them.
+    pub identity: Arc<Identity>,
+    /// Rings when that may have changed.
+    pub bell: Bell,
+    /// When it was made sure of last, once it was; what ends by time rings no bell.
+    pub checked: Option<Instant>,
+}
+
+impl Leave {
+    fn check(&mut self) -> Result<(), End> {
+        self.bell.hush();
+        self.checked = Some(Instant::now());
+        self.identity.still(&self.principal)
+    }
+
+    /// A client that is always behind never waits, and hears the bell here.
+    fn check_in_passing(&mut self) -> Result<(), End> {
+        let due = self.checked.is_none_or(|checked| checked.elapsed() >= KEEP_ALIVE);
+        if due || self.bell.rang() { self.check() } else { Ok(()) }
+    }
+}
 
 /// One client.
 pub struct Client {
@@ -32,32 +66,56 @@ pub struct Client {
     pub shutdown: watch::Receiver<bool>,
     /// Its place among the clients.
     pub place: OwnedSemaphorePermit,
+    /// Ends the stream, too.
+    pub leave: Leave,
+}
+
+/// What the client gets next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Greet,
+    Tell,
+    Over,
 }
 
 impl Client {
     /// The body of its answer; the next part is made only once the client has taken the one before.
     pub fn into_body(self) -> Body {
-        Body::from_stream(unfold((self, false), |(mut client, greeted)| async move {
-            let bytes = if greeted { client.next().await? } else { Bytes::from_static(GREETING) };
-            Some((Ok::<_, Infallible>(bytes), (client, true)))
+        Body::from_stream(unfold((self, Step::Greet), |(mut client, step)| async move {
+            let (bytes, next) = match step {
+                Step::Greet => (Bytes::from_static(GREETING), Step::Tell),
+                Step::Tell => match client.next().await? {
+                    Ok(bytes) => (bytes, Step::Tell),
+                    Err(end) => (farewell(end), Step::Over),
+                },
+                Step::Over => return None,
+            };
+            Some((Ok::<_, Infallible>(bytes), (client, next)))
         }))
     }
 
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Result<Bytes, End>> {
+        if let Err(end) = self.leave.check_in_passing() {
+            return Some(Err(end));
+        }
         let mut quiet = std::pin::pin!(tokio::time::sleep(KEEP_ALIVE));
         loop {
             self.rounds.mark_unchanged();
             let told = self.cursor.next(&self.live.fleet(), &self.lag.borrow_and_update());
             self.live.spend(told.is_some());
-            if told.is_some() {
-                return told;
+            if let Some(told) = told {
+                return Some(Ok(told));
             }
             tokio::select! {
                 biased;
                 () = stopped(&mut self.shutdown) => return None,
+                () = self.leave.bell.rung() => match self.leave.check() {
+                    Ok(()) => {}
+                    Err(end) => return Some(Err(end)),
+                },
                 rung = self.rounds.changed() => rung.ok()?,
                 news = self.lag.changed() => news.ok()?,
-                () = &mut quiet => return Some(Bytes::from_static(SIGN_OF_LIFE)),
+                () = &mut quiet => return Some(Ok(Bytes::from_static(SIGN_OF_LIFE))),
             }
         }
     }

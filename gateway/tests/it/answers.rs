@@ -24,7 +24,7 @@ async fn hosts_are_listed_and_shown() {
     let host = stand.json("/api/v1/hosts/web-1").await;
     assert_eq!(
         (&host["status"], &host["sequence"], &host["team"]),
-        (&"fine".into(), &1.into(), &"default".into())
+        (&"active".into(), &1.into(), &"default".into())
     );
     for unknown in [
         "/api/v1/hosts/web-3",
@@ -105,7 +105,7 @@ async fn the_system_tells_versions_lag_and_sizes() {
     })
     .await;
     let text = stand.scrape().await;
-    for line in ["watchkeeper_gateway_hosts{status=\"fine\"} 1", "watchkeeper_gateway_parked_events 0"] {
+    for line in ["watchkeeper_gateway_hosts{status=\"active\"} 1", "watchkeeper_gateway_parked_events 0"] {
         assert!(text.contains(line), "{text}");
     }
     assert!(
@@ -156,7 +156,7 @@ async fn what_is_not_offered_is_refused_in_the_same_form() {
     let stand = Stand::new().await;
     problem(stand.get("/api/v2/hosts").await, 404).await;
     problem(stand.get("/nothing.js").await, 404).await;
-    problem(stand.http.post(stand.url("/api/v1/hosts")).send().await.unwrap(), 405).await;
+    problem(stand.http.put(stand.url("/api/v1/hosts")).send().await.unwrap(), 405).await;
     problem(stand.http.delete(stand.url("/")).send().await.unwrap(), 405).await;
     problem(stand.get(&format!("/api/v1/hosts?limit={}", "1".repeat(20_000))).await, 414).await;
     let elsewhere =

@@ -51,7 +51,7 @@ async fn a_filter_and_the_whole_view() {
     let host = &snapshot.data["hosts"][0];
     assert_eq!(
         (&host["status"], &host["cpu"]["usage_pct"], &host["v"]),
-        (&"fine".into(), &0.2.into(), &1.into())
+        (&"active".into(), &0.2.into(), &1.into())
     );
     stand.put("a").await;
     stand.put("b").await;
@@ -102,7 +102,11 @@ async fn clients_that_read_nothing_cost_nothing_and_slow_nobody() {
     let mut dead = Vec::new();
     for _ in 0..DEAD_CLIENTS {
         let mut stream = TcpStream::connect(&address).await.unwrap();
-        stream.write_all(b"GET /api/v1/live?detail=full HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let asked = format!(
+            "GET /api/v1/live?detail=full HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+            stand.token
+        );
+        stream.write_all(asked.as_bytes()).await.unwrap();
         dead.push(stream);
     }
     until("all are clients", async || {

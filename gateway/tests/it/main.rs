@@ -8,6 +8,17 @@
 )]
 
 mod answers;
+mod asking;
+mod browser;
+mod enrol;
+mod hosts_config;
 mod live;
+mod matrix;
+mod openapi;
+mod readers;
+mod revocation;
+mod sessions;
 mod sse;
 mod stand;
+mod teams;
+mod two_teams;

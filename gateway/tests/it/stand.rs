@@ -1,6 +1,8 @@
 //! A nats-server and a gateway of one test's own; both end with it.
 
 use async_nats::jetstream::{self, kv};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,8 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use watchkeeper_gateway::config::Config;
+use watchkeeper_gateway::http::site::Site;
 use watchkeeper_gateway::run;
-use watchkeeper_nats::{Layout, Program, SetupOptions, setup};
+use watchkeeper_nats::{Layout, Program, SetupOptions, Tls, setup};
 use watchkeeper_schemas::ids::{BootId, HostId, TeamId};
 use watchkeeper_schemas::quantity::{Pct, UnixMs};
 use watchkeeper_schemas::sample::{Cpu, Sample};
@@ -25,12 +28,21 @@ const NATS_SERVER: &str = "WATCHKEEPER_NATS_SERVER";
 const ANY_PORT: &str = "-1";
 /// Nothing takes longer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// Who sets a stand up.
+pub(crate) const FIRST_OWNER: &str = "olga";
+/// The password of everybody.
+pub(crate) const PASSWORD: &str = "correct-horse-7-battery";
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A nats-server and a gateway.
 pub(crate) struct Stand {
+    /// Signed in as `olga`, owner of the team `default`.
     pub(crate) http: reqwest::Client,
+    /// Not signed in.
+    pub(crate) anonymous: reqwest::Client,
+    /// The access token of `olga`.
+    pub(crate) token: String,
     base: String,
     metrics: String,
     folder: tempfile::TempDir,
@@ -40,6 +52,12 @@ pub(crate) struct Stand {
     gateway: Option<JoinHandle<anyhow::Result<()>>>,
     stop: watch::Sender<bool>,
     sequence: u64,
+}
+
+/// A second gateway of the same folder; ends with the test.
+pub(crate) struct Another {
+    pub(crate) base: String,
+    _stop: watch::Sender<bool>,
 }
 
 impl Drop for Stand {
@@ -56,16 +74,18 @@ impl Stand {
         let nats = folder.path().join("nats");
         let team: TeamId = "default".parse().unwrap();
         let listen = ([127, 0, 0, 1], 4222).into();
-        setup(&SetupOptions { dir: nats.clone(), listen, teams: vec![team] }).unwrap();
+        setup(&SetupOptions { dir: nats.clone(), listen, tls: Tls::Off, teams: vec![team] }).unwrap();
         let server = start_server(&nats, ANY_PORT);
         let port = port_of(&nats).await;
         let bucket = open_bucket(&Layout::new(&nats), port).await;
         let (stop, stopped) = watch::channel(false);
-        let gateway = run::start(&config(&Layout::new(&nats), port), stopped).await.unwrap();
+        let gateway = run::start(&config(folder.path(), port), stopped).await.unwrap();
         let (base, metrics) =
             (format!("http://{}", gateway.listen), format!("http://{}", gateway.metrics_listen));
         let mut stand = Self {
             http: reqwest::Client::new(),
+            anonymous: reqwest::Client::new(),
+            token: String::new(),
             base,
             metrics,
             folder,
@@ -77,8 +97,86 @@ impl Stand {
             sequence: 0,
         };
         stand.ready().await;
-        stand.sequence = 0;
+        stand.set_up().await;
         stand
+    }
+
+    /// Makes the first owner with the code of the gateway's folder.
+    async fn set_up(&mut self) {
+        let file = self.secrets().join("bootstrap.code");
+        let mut code = Value::Null;
+        until("there is a code for the first owner", async || {
+            let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+            code = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            Ok(())
+        })
+        .await;
+        until("the first team is there", async || {
+            let (user, password) = (FIRST_OWNER, PASSWORD);
+            let asked = json!({"code": code["code"], "user": user, "password": password, "bearer": true});
+            let answer =
+                self.anonymous.post(self.url("/api/v1/auth/setup")).json(&asked).send().await.unwrap();
+            let (status, session): (_, Value) = (answer.status(), answer.json().await.unwrap());
+            if status != 201 {
+                return Err(session.to_string());
+            }
+            self.token = session["access_token"].as_str().unwrap().to_owned();
+            Ok(())
+        })
+        .await;
+        self.http = bearer(&self.token);
+    }
+
+    /// Another gateway beside the first, or in its place.
+    pub(crate) async fn another(&self) -> Another {
+        let (stop, stopped) = watch::channel(false);
+        let gateway = run::start(&config(self.folder.path(), self.port), stopped).await.unwrap();
+        let base = format!("http://{}", gateway.listen);
+        tokio::spawn(gateway.wait());
+        until("the other gateway is ready", async || {
+            let answer = self.anonymous.get(format!("{base}/readyz")).send().await.unwrap();
+            if answer.status() == 200 { Ok(()) } else { Err(answer.text().await.unwrap()) }
+        })
+        .await;
+        Another { base, _stop: stop }
+    }
+
+    /// The gateway's own folder.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.folder.path().join("gateway")
+    }
+
+    /// The NATS server's folder.
+    pub(crate) fn nats(&self) -> PathBuf {
+        self.folder.path().join("nats")
+    }
+
+    /// Where the NATS server listens.
+    pub(crate) fn nats_url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Logs somebody in with the password of everybody in these tests; their access token.
+    pub(crate) async fn sign_in(&self, user: &str) -> String {
+        let asked = json!({"user": user, "password": PASSWORD, "bearer": true});
+        let answer = self.anonymous.post(self.url("/api/v1/auth/login")).json(&asked).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{user}");
+        let session: Value = answer.json().await.unwrap();
+        session["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Invites somebody to a team, has them accept; their access token.
+    pub(crate) async fn invite(&self, owner: &reqwest::Client, user: &str, role: &str) -> String {
+        let asked = json!({"role": role});
+        let invited = owner.post(self.url("/api/v1/invitations")).json(&asked).send().await.unwrap();
+        assert_eq!(invited.status(), 201);
+        let invited: Value = invited.json().await.unwrap();
+        let asked = json!({"token": invited["token"], "user": user, "password": PASSWORD, "bearer": true});
+        let accepted =
+            self.anonymous.post(self.url("/api/v1/auth/accept")).json(&asked).send().await.unwrap();
+        let (status, session): (_, Value) = (accepted.status(), accepted.json().await.unwrap());
+        assert!(status.is_success(), "{session}");
+        session["access_token"].as_str().unwrap().to_owned()
     }
 
     /// The address of a path.
@@ -104,8 +202,13 @@ impl Stand {
 
     /// Writes the next view of a host, as the processor does; its sequence.
     pub(crate) async fn put(&mut self, host: &str) -> u64 {
+        self.put_of("default", host).await
+    }
+
+    /// Writes the next view of a host of a team, as the processor does; its sequence.
+    pub(crate) async fn put_of(&mut self, team: &str, host: &str) -> u64 {
         self.sequence += 1;
-        let (team, id): (TeamId, HostId) = ("default".parse().unwrap(), host.parse().unwrap());
+        let (team, id): (TeamId, HostId) = (team.parse().unwrap(), host.parse().unwrap());
         let view = view(&team, &id, self.sequence);
         self.bucket.put(latest_key(&team, &id), view.into()).await.unwrap();
         self.sequence
@@ -171,12 +274,27 @@ pub(crate) async fn until(what: &str, mut look: impl AsyncFnMut() -> Result<(), 
     }
 }
 
-fn config(layout: &Layout, port: u16) -> Config {
+/// A client that is signed in by a token.
+pub(crate) fn bearer(token: &str) -> reqwest::Client {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+    value.set_sensitive(true);
+    let headers = [(AUTHORIZATION, value)].into_iter().collect();
+    reqwest::Client::builder().default_headers(headers).build().unwrap()
+}
+
+fn config(folder: &Path, port: u16) -> Config {
     Config {
         listen: ([127, 0, 0, 1], 0).into(),
         metrics_listen: ([127, 0, 0, 1], 0).into(),
+        // Tests say as the proxy would from where they come.
+        site: Site::new("http://127.0.0.1:7171", true).unwrap(),
+        tls: None,
+        secrets_dir: folder.join("gateway"),
+        open_registration: true,
+        nats_dir: folder.join("nats"),
+        nats_public_url: format!("nats://127.0.0.1:{port}"),
         nats: format!("nats://127.0.0.1:{port}"),
-        nats_creds: layout.program_creds(Program::Gateway),
+        nats_creds: Layout::new(folder.join("nats")).program_creds(Program::Gateway),
         questdb_host: "127.0.0.1".to_owned(),
         // Nobody listens there: history is away in these tests.
         questdb_port: free_port(),

@@ -1,30 +1,50 @@
-//! What the gateway answers: the shapes of `/api/v1`, named as there, and the few calls the page makes.
+//! The shapes of `/api/v1`, named as there. They are generated from the gateway's description of itself; what that leaves
+//! open (roles, the numbers of a host by group) is said here.
 
-export type Status = 'fine' | 'silent'
+import type { components } from './api.generated.ts'
 
-export interface HostSummary {
-  host: string
-  name: string
-  status: Status
-  sequence: number
-  /** Event time, RFC 3339. */
-  time: string
-  /** When the broker took it, RFC 3339. */
-  received: string
-  interval_ms: number
-  os: string | null
-  cores: number | null
-  uptime_s: number | null
-  cpu_usage_pct: number | null
-  memory_used_pct: number | null
-  swap_used_pct: number | null
-  /** The fullest file system; `disk_mount` names it. */
-  disk_used_pct: number | null
-  disk_mount: string | null
-  net_rx_bytes_per_s: number | null
-  net_tx_bytes_per_s: number | null
-  load_1: number | null
-  temp_max_celsius: number | null
+type Schemas = components['schemas']
+
+export type Role = 'viewer' | 'admin' | 'owner'
+type WithRole<T> = Omit<T, 'role'> & { role: Role }
+
+export type Status = Schemas['Status']
+export type HostSummary = Schemas['HostSummary']
+export type Collector = Schemas['Collector']
+export type HostConfig = Schemas['HostConfig']
+export type EnrolmentTicket = Schemas['EnrolmentToken']
+export type Membership = WithRole<Schemas['Membership']>
+export type Person = Schemas['SignedInUser']
+export type AuthState = Omit<Schemas['AuthState'], 'teams'> & { teams?: Membership[] | null; refreshable?: boolean; access_expires?: string | null }
+export type SignedIn = Omit<Schemas['Session'], 'teams'> & { teams: Membership[] }
+export type Invited = WithRole<{ team: string; team_name: string; expires: string }>
+export type Me = Schemas['Me']
+export type BrowserSession = Schemas['SessionView']
+export type ApiToken = Schemas['TokenView']
+export type NewApiToken = Schemas['NewTokenView']
+export type Team = WithRole<Schemas['TeamView']>
+export type Member = WithRole<Schemas['MemberView']>
+export type Invitation = WithRole<{ id: string; note: string; by: string; created: string; expires: string; revision: number }>
+export type NewInvitation = WithRole<Schemas['InvitationMade']>
+export type Reader = Schemas['ReaderView']
+export type NewReader = Schemas['ReaderMade']
+export type AuditItem = Schemas['AuditItem']
+export type Action = Schemas['Action']
+export type Metric = Schemas['MetricView']
+export type Lag = Schemas['LagView']
+export type PartState = Schemas['State']
+export type System = Schemas['SystemView']
+export type History = Schemas['HistoryView']
+export type FleetHistory = Schemas['FleetHistoryView']
+
+export interface List<T> {
+  items: T[]
+  next_page: number | null
+}
+
+/** How a host is watched, as people set it; and whether the guard holds it off. */
+export type HostSettings = Omit<HostConfig, 'host' | 'revision'> & {
+  flag?: { reason: 'flood' | 'many_connections'; count: number; until: string; strikes: number } | null
 }
 
 export type Value = number | null | undefined
@@ -88,12 +108,18 @@ export interface HostView {
   shard: string
   /** Of the stream, for the whole fleet; `seq` counts the samples of one boot. */
   sequence: number
-  boot: string
+  boot: string | null
   seq: number
-  time: string
-  received: string
+  time: string | null
+  received: string | null
   interval_ms: number
   status: Status
+  name: string
+  tags: string[]
+  paused: boolean
+  flagged: boolean
+  revision: number
+  config: HostSettings | null
   inventory: Inventory | null
   dropped_values: number
   lost_samples: number
@@ -114,112 +140,3 @@ export interface HostView {
 }
 
 export type Labels = Record<string, string>
-
-export interface HistorySeries {
-  labels: Labels
-  avg: (number | null)[]
-  min?: (number | null)[]
-  max?: (number | null)[]
-}
-
-/** A regular grid: value i stands at `start + i * step_s`; null is a gap. */
-export interface History {
-  host: string
-  metric: string
-  unit: string
-  tier: string
-  from: string
-  to: string
-  start: string
-  step_s: number
-  series: HistorySeries[]
-}
-
-export interface FleetHistory {
-  metric: string
-  unit: string
-  tier: string
-  from: string
-  to: string
-  start: string
-  step_s: number
-  hosts: Record<string, (number | null)[]>
-}
-
-export interface Metric {
-  name: string
-  unit: string
-  kind: string
-  description: string
-  labels: string[]
-  min: number
-  max: number
-}
-
-export type PartState = 'ok' | 'behind' | 'down'
-
-export interface Lag {
-  processors: { name: string; state: PartState; lag_events: number; lag_s: number }[]
-  history: { state: PartState; detail: string }
-}
-
-export interface System {
-  version: string
-  started: string
-  parts: { name: string; version: string | null; state: PartState; detail: string }[]
-  processors: Lag['processors']
-  streams: { name: string; messages: number; bytes: number }[]
-  parked: { total: number }
-}
-
-/** An answer that is not the wanted one: what the gateway said, and when to try again. */
-export class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    readonly detail: string,
-    readonly retryAfter_s: number,
-  ) {
-    super(detail)
-  }
-}
-
-/** When the gateway does not say how long to wait. */
-const RETRY_S = 5
-
-/** The words of a refused answer: problem+json where there is one. */
-export async function refusal(response: Response): Promise<Refusal> {
-  const problem = (await response.json().catch(() => null)) as { title?: string; detail?: string } | null
-  const detail = problem?.detail || problem?.title || `The gateway answered ${response.status}`
-  return new Refusal(response.status, detail, Number(response.headers.get('Retry-After')) || RETRY_S)
-}
-
-async function get<T>(path: string, params: Record<string, string>, signal?: AbortSignal): Promise<T> {
-  const query = new URLSearchParams(params).toString()
-  const response = await fetch(`/api/v1${path}${query && `?${query}`}`, signal ? { signal } : {}).catch((error) => {
-    if (signal?.aborted) throw error
-    throw new Refusal(0, 'The gateway does not answer', RETRY_S)
-  })
-  if (!response.ok) throw await refusal(response)
-  return (await response.json()) as T
-}
-
-/** Times are RFC 3339 or relative to now (`-1h`, `now`); without `step` the gateway picks one. */
-export function history(
-  host: string,
-  query: { metric: string; from: string; to: string; step?: string },
-  signal: AbortSignal,
-): Promise<History> {
-  return get(`/hosts/${encodeURIComponent(host)}/history`, query, signal)
-}
-
-export function fleetHistory(metric: string, from: string, step: string, signal: AbortSignal): Promise<FleetHistory> {
-  return get('/history', { metric, from, step }, signal)
-}
-
-export async function metrics(): Promise<Metric[]> {
-  return (await get<{ items: Metric[] }>('/metrics', {})).items
-}
-
-export function system(signal: AbortSignal): Promise<System> {
-  return get('/system', {}, signal)
-}

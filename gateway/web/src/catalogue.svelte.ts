@@ -1,6 +1,7 @@
 //! The words for metrics, as the gateway's catalogue has them; asked once, again if that failed.
 
-import { type Metric, metrics } from './api.ts'
+import type { Metric } from './api.ts'
+import { metrics } from './calls.ts'
 
 const RETRY_MS = 5000
 

@@ -1,7 +1,9 @@
 //! The live stream: connects, resumes by the last event id, folds events once a frame into one cell per host.
 
-import { type Lag, Refusal, refusal } from './api.ts'
+import { access, type Query, sentence } from './access.ts'
+import type { Lag } from './api.ts'
 import { clock } from './clock.svelte.ts'
+import { session } from './session.svelte.ts'
 import { EventParser, fold, noChanges } from './sse.ts'
 
 /** The gateway sends a sign of life every 10 s. */
@@ -43,17 +45,19 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
   #open = false
   #bytes_ms = 0
   #attempts = 0
+  /** Why the gateway ended this stream; empty while it goes on. */
+  #ended = ''
 
   constructor(
-    readonly query: string,
+    readonly query: Query,
     readonly onchange: (hosts: H[]) => void = () => {},
   ) {}
 
   /** Connects, and stays connected until the returned function is called. */
   open(): () => void {
     this.#open = true
-    const session = new AbortController()
-    const { signal } = session
+    const visit = new AbortController()
+    const { signal } = visit
     let hidden: ReturnType<typeof setTimeout> | undefined
     document.addEventListener(
       'visibilitychange',
@@ -71,7 +75,7 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
     return () => {
       clearTimeout(hidden)
       clearInterval(watchdog)
-      session.abort()
+      visit.abort()
       this.#open = false
       this.#abort?.abort()
       this.#wake?.()
@@ -92,14 +96,13 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
     if (this.#abort && Date.now() - this.#bytes_ms > STALL_MS) this.#abort.abort()
   }
 
-  async #run(session: AbortSignal): Promise<void> {
-    while (!session.aborted) {
-      const error = await this.#connection().then(
-        () => 'The gateway ended the connection',
-        (cause) => (cause instanceof Refusal ? cause.detail : 'The gateway does not answer'),
-      )
-      if (session.aborted) return
-      if (this.phase !== 'paused') {
+  async #run(visit: AbortSignal): Promise<void> {
+    while (!visit.aborted) {
+      this.#ended = ''
+      const error = await this.#connection().then(() => 'The gateway ended the connection', sentence)
+      if (this.#ended && !visit.aborted) await session.check(this.#ended)
+      if (visit.aborted) return
+      if (this.phase !== 'paused' && !this.#ended) {
         this.phase = this.known ? 'reconnecting' : 'connecting'
         this.problem = error
       }
@@ -128,8 +131,8 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
     try {
       const headers: Record<string, string> = { Accept: 'text/event-stream' }
       if (this.known && this.#parser.lastId) headers['Last-Event-ID'] = this.#parser.lastId
-      const response = await fetch(`/api/v1/live?${this.query}`, { headers, cache: 'no-store', signal: abort.signal })
-      if (!response.ok || !response.body) throw await refusal(response)
+      const response = await access.answer('GET', '/live', { query: this.query, headers, signal: abort.signal })
+      if (!response.body) return
       clock.setBy(response)
       this.#connected()
       const reader = response.body.getReader()
@@ -145,12 +148,18 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
   #connected(): void {
     this.#attempts = 0
     this.problem = ''
-    if (this.known) this.phase = 'live'
+    if (!this.known) return
+    this.phase = 'live'
+    // What one may do can have changed while nobody could tell.
+    void session.check('')
   }
 
   #take(text: string): void {
     this.#bytes_ms = Date.now()
-    for (const event of this.#parser.push(text)) this.#changes = fold(this.#changes, event)
+    for (const event of this.#parser.push(text)) {
+      if (event.name === 'end') this.#ended = reasonOf(event.data)
+      else this.#changes = fold(this.#changes, event)
+    }
     if (this.#frameAsked) return
     this.#frameAsked = true
     requestAnimationFrame(() => this.#apply())
@@ -195,4 +204,8 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
     if (membership) this.ids = [...this.cells.keys()]
     return taken
   }
+}
+
+function reasonOf(data: string): string {
+  return (JSON.parse(data) as { reason?: string }).reason ?? 'ended'
 }

@@ -8,7 +8,7 @@ import { hostSummary } from './summary.fixture.ts'
 const now_ms = Date.parse('2026-01-01T00:10:00.000Z')
 const hosts = [
   hostSummary('web-1', { cpu_usage_pct: 85, net_rx_bytes_per_s: 12_000_000 }),
-  hostSummary('web-2', { cpu_usage_pct: null }),
+  hostSummary('web-2', { cpu_usage_pct: null, tags: ['oslo'], flagged: true }),
   hostSummary('db-1', { cpu_usage_pct: 95, status: 'silent', os: 'Rocky Linux 9' }),
 ]
 const matching = (text: string): string => hosts.filter((it) => parseFilter(text).test(it, now_ms)).map((it) => it.host).join(' ')
@@ -19,7 +19,9 @@ test('every word must hold', () => {
   assert.equal(matching('web cpu>80'), 'web-1')
   assert.equal(matching('status:silent'), 'db-1')
   assert.equal(matching('os:rocky'), 'db-1')
-  assert.equal(matching('status:fine web-2'), 'web-2')
+  assert.equal(matching('status:active web-2'), 'web-2')
+  assert.equal(matching('status:flagged'), 'web-2')
+  assert.equal(matching('tag:os'), 'web-2')
 })
 
 test('an unknown or old value passes no comparison', () => {

@@ -1,6 +1,6 @@
-//! What the filter box understands: words over names, `status:silent`, `cpu>80`, `down>10M`. Pure.
+//! What the filter box understands: words over names, `status:silent`, `tag:db`, `cpu>80`, `down>10M`. Pure.
 
-import type { HostSummary } from './api.ts'
+import type { HostSummary, Status } from './api.ts'
 
 type Test = (host: HostSummary, now_ms: number) => boolean
 
@@ -23,7 +23,7 @@ const FIELDS: Record<string, (host: HostSummary, now_ms: number) => Number_> = {
   down: (host) => host.net_rx_bytes_per_s,
   up: (host) => host.net_tx_bytes_per_s,
   cores: (host) => host.cores,
-  seen: (host, now_ms) => (now_ms - Date.parse(host.received)) / 1000,
+  seen: (host, now_ms) => (host.received === null ? null : (now_ms - Date.parse(host.received)) / 1000),
 }
 
 /** Sizes are decimal, as network speeds are; `m` and `h` are spans of time, in seconds. */
@@ -35,6 +35,11 @@ const COMPARISONS: Record<string, (a: number, b: number) => boolean> = {
   '<': (a, b) => a < b,
   '<=': (a, b) => a <= b,
 }
+
+/** What a status may be asked as; a flagged host has one of the others, too. */
+export const STATUSES: (Status | 'flagged')[] = ['flagged', 'silent', 'waiting', 'activating', 'active', 'paused']
+
+export const has = (host: HostSummary, status: Status | 'flagged'): boolean => (status === 'flagged' ? host.flagged : host.status === status)
 
 const COMPARISON = /^([a-z]+)(>=|<=|>|<)(.*)$/i
 const AMOUNT = /^(-?\d+(?:\.\d+)?)([a-z%]?)B?$/i
@@ -50,7 +55,7 @@ function comparison(field: string, operator: string, amount: string): Test | str
   if (number === undefined || factor === undefined) return `“${field}${operator}” wants a number after it, such as ${field}${operator}80.`
   const limit = Number(number) * factor
   return (host, now_ms) => {
-    const value = host.status === 'silent' && field !== 'seen' ? null : read(host, now_ms)
+    const value = host.status !== 'active' && field !== 'seen' ? null : read(host, now_ms)
     return value !== null && compare(value, limit)
   }
 }
@@ -62,9 +67,11 @@ function term(word: string): Test | string {
   const value = rest.join(':').toLowerCase()
   if (rest.length && key === 'status') {
     if (value === '') return () => true
-    if (!'silent'.startsWith(value) && !'fine'.startsWith(value)) return 'A status is silent or fine.'
-    return (host) => host.status.startsWith(value)
+    const meant = STATUSES.filter((it) => it === value || (!STATUSES.some((one) => one === value) && it.startsWith(value)))
+    if (meant.length === 0) return `A status is ${STATUSES.slice(0, -1).join(', ')} or ${STATUSES.at(-1)}.`
+    return (host) => meant.some((it) => has(host, it))
   }
+  if (rest.length && key === 'tag') return (host) => host.tags.some((it) => it.toLowerCase().startsWith(value))
   if (rest.length && key === 'os') return (host) => (host.os ?? '').toLowerCase().includes(value)
   const text = word.toLowerCase()
   return (host) => host.name.toLowerCase().includes(text) || host.host.toLowerCase().includes(text)

@@ -1,6 +1,8 @@
 //! The fleet as the page knows it: live summaries, and the last hour of CPU for the sparklines.
 
-import { fleetHistory, type HostSummary, Refusal } from './api.ts'
+import { Refusal } from './access.ts'
+import type { HostSummary } from './api.ts'
+import { fleetHistory } from './calls.ts'
 import { clock } from './clock.svelte.ts'
 import { LiveFeed } from './feed.svelte.ts'
 import { add, emptyGrid, type Grid, gridOf, trim } from './grid.ts'
@@ -12,7 +14,7 @@ const MISSED_MS = 120_000
 export const SPARK_SPAN_S = 3600
 
 class Fleet {
-  readonly feed = new LiveFeed<HostSummary>('detail=summary', (hosts) => this.#append(hosts))
+  readonly feed = new LiveFeed<HostSummary>({ detail: 'summary' }, (hosts) => this.#append(hosts))
   /** By host; not reactive: read it beside a host's cell or `sparksLoaded`. */
   readonly sparks = new Map<string, Grid>()
   /** Grows when history came and every sparkline is another. */
@@ -67,7 +69,7 @@ class Fleet {
     if (this.#appended_ms && now_ms - this.#appended_ms > MISSED_MS) void this.#load(this.#abort.signal)
     this.#appended_ms = now_ms
     for (const host of hosts) {
-      if (host.status === 'silent') continue
+      if (host.status !== 'active' || host.time === null) continue
       const time_s = Date.parse(host.time) / 1000
       let spark = this.sparks.get(host.host)
       if (!spark) {

@@ -6,7 +6,7 @@ export const COLUMNS = ['host', 'cpu', 'memory', 'disk', 'network', 'load', 'see
 export type Column = (typeof COLUMNS)[number]
 
 export interface Order {
-  /** Null: silent hosts first, then by name. */
+  /** Null: silent and flagged hosts first, then by name, paused ones last. */
   column: Column | null
   descending: boolean
 }
@@ -19,6 +19,9 @@ type Measure = (host: HostSummary) => number | null
 
 const total = (a: number | null, b: number | null): number | null => (a === null && b === null ? null : (a ?? 0) + (b ?? 0))
 
+/** What calm order goes by: the wrong first, the paused last. */
+const calm = (host: HostSummary): number => (host.flagged || host.status === 'silent' ? 0 : host.status === 'paused' ? 2 : 1)
+
 /** The number a column sorts by; for `seen` the moment, so that the longest silence is the smallest. */
 const MEASURES: Record<Exclude<Column, 'host'>, Measure> = {
   cpu: (host) => host.cpu_usage_pct,
@@ -26,7 +29,7 @@ const MEASURES: Record<Exclude<Column, 'host'>, Measure> = {
   disk: (host) => host.disk_used_pct,
   network: (host) => total(host.net_rx_bytes_per_s, host.net_tx_bytes_per_s),
   load: (host) => host.load_1,
-  seen: (host) => Date.parse(host.received),
+  seen: (host) => (host.received === null ? null : Date.parse(host.received)),
 }
 
 /** The first click shows what people look for: the most loaded, the longest unseen, names from A. */
@@ -47,18 +50,15 @@ export function nameRanks(hosts: HostSummary[]): Map<string, number> {
   return new Map(sorted.map((host, rank) => [host.host, rank]))
 }
 
-/** The same hosts in order; values of silent hosts are old, so they count as unknown. */
+/** The same hosts in order; values of hosts that are not active are old, so they count as unknown. */
 export function ordered(hosts: HostSummary[], order: Order, ranks: Map<string, number>): HostSummary[] {
   const rank = (host: HostSummary): number => ranks.get(host.host) ?? Number.MAX_SAFE_INTEGER
   const sign = order.descending ? -1 : 1
   if (order.column === 'host') return [...hosts].sort((a, b) => sign * (rank(a) - rank(b)))
-  if (order.column === null) {
-    const calm = (host: HostSummary): number => (host.status === 'silent' ? 0 : 1)
-    return [...hosts].sort((a, b) => calm(a) - calm(b) || rank(a) - rank(b))
-  }
+  if (order.column === null) return [...hosts].sort((a, b) => calm(a) - calm(b) || rank(a) - rank(b))
   const measure = MEASURES[order.column]
   const seen = order.column === 'seen'
-  const keyed = hosts.map((host) => ({ host, rank: rank(host), key: host.status === 'silent' && !seen ? null : measure(host) }))
+  const keyed = hosts.map((host) => ({ host, rank: rank(host), key: host.status !== 'active' && !seen ? null : measure(host) }))
   keyed.sort((a, b) => {
     if (a.key === null || b.key === null) return (a.key === null ? 1 : 0) - (b.key === null ? 1 : 0) || a.rank - b.rank
     return sign * (a.key - b.key) || a.rank - b.rank

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 /// A limit that limits nothing.
 pub const UNLIMITED: i64 = -1;
+/// A revocation up to this time, the last one the server can write, refuses every JWT of a key.
+pub const WHENEVER: u64 = i64::MAX as u64;
 
 /// Who may sign accounts, and which account is the system's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,12 @@ use crate::server::{Server, host};
 use async_nats::jetstream::Context;
 use watchkeeper_schemas::ids::Shard;
 
+/// One row of the table that the attack suite prints: what was tried, and what was seen.
+#[expect(clippy::print_stdout, reason = "the table is made for people")]
+pub(crate) fn seen(attack: &str, tried: &str, seen: &str) {
+    println!("{attack:<4}| {tried:<70}| {seen}");
+}
+
 /// Two teams; `attacker` and `victim` are hosts of team a and know each other's ids.
 struct Scene {
     server: Server,
@@ -83,6 +89,8 @@ async fn t1_foreign_subjects_are_refused() {
     scene.fence().await;
     assert_eq!((count(&scene.js, "SAMPLES").await, count(&scene.js, "JOURNAL").await), (1, 0));
     assert_eq!(scene.victim.flush(), []);
+    let tried = format!("publish on {} subjects of others and of the system", subjects.len());
+    seen("T1", &tried, &format!("{} refused, 0 stored, 0 heard by the victim", heard.len()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,6 +126,9 @@ async fn t2_a_reply_subject_stores_and_delivers_nothing() {
     }
     assert_eq!(scene.victim.flush(), []);
     assert_eq!(reader.flush(), []);
+    let tried =
+        format!("own sample with {} reply subjects: stored ones, buckets, commands, API", replies.len());
+    seen("T2", &tried, &format!("{own} own samples stored, nothing stored, changed or delivered elsewhere"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,6 +143,7 @@ async fn t3_a_message_id_suppresses_nobodys_sample() {
         assert_eq!(scene.victim.answer_on("_INBOX.a.victim.1")["stream"], "SAMPLES");
     }
     assert_eq!(stored(&scene.js, &scene.foreign).await, ["1", "2"]);
+    seen("T3", "the victim's message ids, sent first", "both samples of the victim stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,6 +172,8 @@ async fn t4_nobody_listens_to_others() {
     scene.victim.publish(&scene.foreign, "_INBOX.a.victim.1", "secret");
     scene.victim.answer_on("_INBOX.a.victim.1");
     assert_eq!(scene.attacker.flush(), []);
+    let tried = format!("subscribe {} times: inboxes, >, $SYS, $JS, samples, commands, feed", subjects.len());
+    seen("T4", &tried, &format!("{} refused, 0 messages heard", heard.len()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,6 +225,8 @@ async fn t5_headers_have_no_effect_on_others() {
     scene.fence().await;
     assert_eq!(stored(&scene.js, &scene.foreign).await, ["kept"]);
     assert_eq!(stored(&scene.js, &scene.own).await, ["fence"]);
+    let tried = format!("{} headers: roll-up, TTL, schedule, batch, expectations", refused.len());
+    seen("T5", &tried, "each refused with an error, the victim's sample kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,6 +247,11 @@ async fn t6_trace_headers_deliver_nothing() {
     assert_eq!(scene.victim.flush(), []);
     assert_eq!(stored(&scene.js, &scene.foreign).await, Vec::<String>::new());
     assert_eq!((count(&scene.js, "JOURNAL").await, count(&scene.js, "KV_LATEST").await), (0, 1));
+    seen(
+        "T6",
+        &format!("trace headers to {} foreign subjects", destinations.len()),
+        "nothing delivered or stored",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,6 +295,10 @@ async fn t7_t8_t10_agents_and_readers_have_no_jetstream() {
     scene.fence().await;
     assert_eq!(stored(&scene.js, &scene.foreign).await, ["kept"]);
     assert_eq!(scene.victim.flush(), []);
+    let refused = format!("{} of {} refused for each of them", heard.len(), requests.len());
+    seen("T7", "JetStream API by an agent, another team's agent, a reader: reads of others", &refused);
+    seen("T8", "the same: push consumers with a foreign deliver subject", "refused, nothing delivered");
+    seen("T10", "the same: purge, delete, update of streams", "refused, the stored sample kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,4 +313,9 @@ async fn t10_even_a_program_of_ours_cannot_empty_samples() {
         assert!(answer["error"].is_object(), "{request}: {answer}");
     }
     assert_eq!(count(&scene.js, "SAMPLES").await, 1);
+    seen(
+        "T10",
+        "purge and delete in SAMPLES by a program of CORE with every stream right",
+        "refused by the stream",
+    );
 }

@@ -39,7 +39,7 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(SILENCE_MAX)).unwrap();
         let mut client = Self { stream: BufReader::new(stream), subscriptions: 0 };
-        let line = client.line().expect("the server says INFO first");
+        let line = client.line().ok_or("the server hung up before a word")?;
         let info: Value = serde_json::from_str(line.strip_prefix("INFO ").unwrap()).unwrap();
         let signature = key.sign(info["nonce"].as_str().unwrap().as_bytes()).unwrap();
         let connect = json!({
@@ -51,6 +51,11 @@ impl Client {
             None => Ok(client),
             Some(heard) => Err(format!("{heard:?}")),
         }
+    }
+
+    /// Sends bytes as they are; whether the server still takes them.
+    pub(crate) fn send_raw(&mut self, raw: &[u8]) -> bool {
+        self.stream.get_mut().write_all(raw).is_ok()
     }
 
     /// Sends bytes as they are; a server that has hung up is noticed when reading.
@@ -125,12 +130,32 @@ impl Client {
         }
     }
 
+    /// As [`Self::next`], and nothing when the server is silent for so long.
+    pub(crate) fn next_within(&mut self, wait: Duration) -> Option<Heard> {
+        self.stream.get_ref().set_read_timeout(Some(wait)).unwrap();
+        let is_there = match self.stream.fill_buf() {
+            Ok(_) => true,
+            Err(error) => {
+                !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+            }
+        };
+        self.stream.get_ref().set_read_timeout(Some(SILENCE_MAX)).unwrap();
+        is_there.then(|| self.next())
+    }
+
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.stream.read_line(&mut line) {
             Ok(1..) => Some(line.trim_end().to_owned()),
             Ok(0) => None,
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+                ) =>
+            {
+                None
+            }
             Err(error) => panic!("the server has said nothing for {SILENCE_MAX:?}: {error}"),
         }
     }

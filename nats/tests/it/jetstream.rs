@@ -21,13 +21,19 @@ pub(crate) async fn of(server: &Server, program: Program) -> Context {
 pub(crate) async fn streams(server: &Server) -> Context {
     let js = of(server, Program::Processors).await;
     js.create_stream(samples()).await.unwrap();
-    for (name, filter) in [("JOURNAL", subjects::JOURNAL_FILTER), ("ALERTS", subjects::ALERTS_FILTER)] {
+    let logs = [
+        ("JOURNAL", subjects::JOURNAL_FILTER),
+        ("AUDIT", subjects::AUDIT_FILTER),
+        ("ALERTS", subjects::ALERTS_FILTER),
+    ];
+    for (name, filter) in logs {
         let config =
             stream::Config { name: name.into(), subjects: vec![filter.into()], ..Default::default() };
         js.create_stream(config).await.unwrap();
     }
-    js.create_key_value(kv::Config { bucket: "LATEST".into(), ..Default::default() }).await.unwrap();
-    js.create_key_value(kv::Config { bucket: "SESSIONS".into(), ..Default::default() }).await.unwrap();
+    for bucket in ["LATEST", "SESSIONS", "SECRETS"] {
+        js.create_key_value(kv::Config { bucket: bucket.into(), ..Default::default() }).await.unwrap();
+    }
     js
 }
 

@@ -3,7 +3,7 @@
 use crate::client::{Client, Heard, all_refused};
 use crate::jetstream::{self, count, stored, streams};
 use crate::server::{Server, host};
-use async_nats::jetstream::{consumer, kv};
+use async_nats::jetstream::consumer;
 use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -153,7 +153,18 @@ async fn the_processors_keep_the_topology_and_consume() {
     let latest = js.get_key_value("LATEST").await.unwrap();
     latest.put("default.web-1", "view".into()).await.unwrap();
     assert_eq!(latest.get("default.web-1").await.unwrap().unwrap(), "view");
+    js.publish("journal.v1.default.flag.web-1", "flag".into()).await.unwrap().await.unwrap();
+    assert_eq!(first_of(&js, "JOURNAL").await, "flag");
     stream.delete_consumer("history").await.unwrap();
+}
+
+/// The first message of a stream, read as a follower reads.
+async fn first_of(js: &async_nats::jetstream::Context, stream: &str) -> String {
+    let stream = js.get_stream(stream).await.unwrap();
+    let settings = consumer::pull::Config { ack_policy: consumer::AckPolicy::None, ..Default::default() };
+    let mut messages = stream.create_consumer(settings).await.unwrap().messages().await.unwrap();
+    let first = timeout(ANSWER_MAX, messages.next()).await.unwrap().unwrap().unwrap();
+    String::from_utf8_lossy(&first.payload).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,9 +184,18 @@ async fn the_gateway_reads_views_and_writes_the_journal() {
     assert_eq!(timeout(ANSWER_MAX, watch.next()).await.unwrap().unwrap().unwrap().value, "new");
 
     js.publish("journal.v1.default.host.web-1", "fact".into()).await.unwrap().await.unwrap();
-    let sessions = js.get_key_value("SESSIONS").await.unwrap();
-    sessions.put("default.x", "family".into()).await.unwrap();
-    assert_eq!(sessions.get("default.x").await.unwrap().unwrap(), "family");
+    js.publish("audit.v1.default", "entry".into()).await.unwrap().await.unwrap();
+    for stream in ["JOURNAL", "AUDIT"] {
+        let found = first_of(&js, stream).await;
+        assert!(matches!(found.as_str(), "fact" | "entry"), "{stream}: {found}");
+    }
+    for bucket in ["SESSIONS", "SECRETS"] {
+        let bucket = js.get_key_value(bucket).await.unwrap();
+        bucket.put("default.x", "sealed".into()).await.unwrap();
+        assert_eq!(bucket.get("default.x").await.unwrap().unwrap(), "sealed");
+        let mut watch = bucket.watch_with_history(">").await.unwrap();
+        assert_eq!(timeout(ANSWER_MAX, watch.next()).await.unwrap().unwrap().unwrap().value, "sealed");
+    }
     let samples = js.get_stream("SAMPLES").await.unwrap();
     assert_eq!(samples.consumer_info("latest").await.unwrap().num_pending, 1);
     assert_eq!(samples.get_raw_message(1).await.unwrap().subject.as_str(), "tick.v1");
@@ -186,14 +206,15 @@ async fn the_gateway_reads_views_and_writes_the_journal() {
 async fn our_programs_have_no_right_that_they_do_not_need() {
     let server = Server::start(&["default"]);
     let js = streams(&server).await;
-    let bucket = kv::Config { bucket: "SECRETS".into(), ..Default::default() };
-    js.create_key_value(bucket).await.unwrap();
-
     let mut processors = Client::connect(&server.address, &server.program(Program::Processors)).unwrap();
     for right in [
         "STREAM.DELETE.SAMPLES",
         "STREAM.PURGE.SAMPLES",
         "STREAM.MSG.DELETE.SAMPLES",
+        "STREAM.PURGE.JOURNAL",
+        "STREAM.DELETE.AUDIT",
+        "CONSUMER.CREATE.AUDIT",
+        "STREAM.MSG.GET.AUDIT",
         "CONSUMER.CREATE.KV_SESSIONS",
     ] {
         processors.publish(&format!("$JS.API.{right}"), "", "{}");
@@ -201,20 +222,29 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
     for subject in [
         "sample.v1.default.00.web-1",
         "journal.v1.default.host.web-1",
+        "journal.v1.default.member.flag",
+        "journal.v1.default.credential.flag",
+        "journal.v1.flag.host.web-1",
+        "journal.v1.default.flag.web-1.x",
+        "journal.v1._.user.flag",
+        "audit.v1.default",
         "$KV.SESSIONS.x",
+        "$KV.SECRETS.x",
         "cmd.v1.default.00.web-1",
     ] {
         processors.publish(subject, "", "x");
     }
     processors.subscribe("_INBOX.gateway.>");
     let heard = processors.flush();
-    assert!(all_refused(&heard, 9), "{heard:?}");
+    assert!(all_refused(&heard, 20), "{heard:?}");
 
     let mut gateway = Client::connect(&server.address, &server.program(Program::Gateway)).unwrap();
     for right in [
         "STREAM.CREATE.X",
         "STREAM.UPDATE.SAMPLES",
         "STREAM.DELETE.JOURNAL",
+        "STREAM.PURGE.AUDIT",
+        "STREAM.MSG.DELETE.AUDIT",
         "CONSUMER.CREATE.SAMPLES",
         "CONSUMER.DELETE.SAMPLES.history",
     ] {
@@ -227,14 +257,15 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
     }
     gateway.subscribe("sample.v1.>");
     let heard = gateway.flush();
-    assert!(all_refused(&heard, 10), "{heard:?}");
+    assert!(all_refused(&heard, 12), "{heard:?}");
 
     let mut sys = server.sys();
     sys.publish("$SYS.REQ.SERVER.PING.VARZ", "", "");
-    sys.publish("$SYS.REQ.CLAIMS.DELETE", "", "");
+    sys.publish("$SYS.REQ.SERVER.PING.JSZ", "", "");
+    sys.publish("$SYS.REQ.CLAIMS.LIST", "", "");
     sys.subscribe("$SYS.>");
     let heard = sys.flush();
-    assert!(all_refused(&heard, 3), "{heard:?}");
+    assert!(all_refused(&heard, 4), "{heard:?}");
     sys.subscribe("_INBOX.sys.>");
     sys.publish("$SYS.REQ.SERVER.PING.CONNZ", "_INBOX.sys.1", "{\"auth\":true}");
     let connections = sys.answer_on("_INBOX.sys.1");

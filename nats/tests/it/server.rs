@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 use watchkeeper_nats::claims::{Claims, Permission, Permissions, UNLIMITED, User, UserLimits};
-use watchkeeper_nats::{Layout, Program, SetupOptions, issue_agent, issue_fleet, issue_reader, setup};
+use watchkeeper_nats::{Layout, Program, SetupOptions, Tls, issue_agent, issue_fleet, issue_reader, setup};
 use watchkeeper_schemas::ids::{HostId, TeamId};
 
 const START_MAX: Duration = Duration::from_secs(20);
@@ -28,9 +28,13 @@ pub(crate) struct Server {
 impl Server {
     /// A server with these teams.
     pub(crate) fn start(teams: &[&str]) -> Self {
+        Self::start_with(teams, Tls::Off)
+    }
+
+    pub(crate) fn start_with(teams: &[&str], tls: Tls) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let report = setup(&options(dir.path(), teams)).unwrap();
-        let (child, address) = run(&report.layout);
+        let report = setup(&SetupOptions { tls, ..options(dir.path(), teams) }).unwrap();
+        let (child, address) = run(&report.layout, "-1");
         Self { layout: report.layout, address, child, _dir: dir }
     }
 
@@ -47,10 +51,18 @@ impl Server {
         }
     }
 
-    /// Ends the server and starts it again on the same folder.
+    /// Ends the server and starts it again on the same folder and port.
     pub(crate) fn restart(&mut self) {
         self.end();
-        (self.child, self.address) = run(&self.layout);
+        let port = self.address.rsplit(':').next().unwrap().to_owned();
+        (self.child, self.address) = run(&self.layout, &port);
+    }
+
+    /// Resident memory of the server, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
 
     pub(crate) fn program(&self, program: Program) -> String {
@@ -104,6 +116,7 @@ pub(crate) fn options(dir: &Path, teams: &[&str]) -> SetupOptions {
     SetupOptions {
         dir: dir.to_owned(),
         listen: "127.0.0.1:4222".parse().unwrap(),
+        tls: Tls::Off,
         teams: teams.iter().map(|team| team.parse::<TeamId>().unwrap()).collect(),
     }
 }
@@ -112,11 +125,11 @@ pub(crate) fn host(id: &str) -> HostId {
     id.parse().unwrap()
 }
 
-/// Starts the server on a free port and waits until it has written which.
-fn run(layout: &Layout) -> (Child, String) {
+/// Starts the server on a port, `-1` for a free one, and waits until it has written which.
+fn run(layout: &Layout, port: &str) -> (Child, String) {
     let log = layout.dir.join("server.log");
     let mut child = Command::new(binary())
-        .args([OsStr::new("-c"), layout.conf().as_os_str(), OsStr::new("-p"), OsStr::new("-1")])
+        .args([OsStr::new("-c"), layout.conf().as_os_str(), OsStr::new("-p"), OsStr::new(port)])
         .args([OsStr::new("--ports_file_dir"), layout.dir.as_os_str()])
         .stderr(File::create(&log).unwrap())
         .spawn()
@@ -138,7 +151,7 @@ fn run(layout: &Layout) -> (Child, String) {
 
 fn address_in(ports: &str) -> Option<String> {
     let ports: serde_json::Value = serde_json::from_str(ports).ok()?;
-    Some(ports["nats"][0].as_str()?.strip_prefix("nats://")?.to_owned())
+    Some(ports["nats"][0].as_str()?.split_once("://")?.1.to_owned())
 }
 
 /// The server to test with; a test without one has failed.

@@ -1,5 +1,6 @@
 //! Credentials that are not, or no longer, good: expired, revoked, forged, of another account.
 
+use crate::attacks::seen;
 use crate::client::{Client, Heard, all_refused};
 use crate::jetstream::{count, streams};
 use crate::server::Server;
@@ -51,9 +52,20 @@ fn t11_expired_and_forged_credentials_are_refused() {
     let core = agent_claims(&user, &server.key("core.nk").public_key());
     assert!(refused(&server, &core.sign(&signer, LONG_AGO).unwrap(), &user), "CORE's");
 
+    let elsewhere = Server::start(&["a"]);
+    let (theirs, their_creds) = (elsewhere.key("agents-a.agent.nk"), elsewhere.agent("a", "web-1"));
+    assert!(refused(&server, &good.sign(&theirs, LONG_AGO).unwrap(), &user), "of another installation");
+    Client::connect(&server.address, &their_creds).err().expect("another installation's credential connects");
+    seen(
+        "T11",
+        "expired, cut, self-signed, another key's, account's, installation's JWT; CORE's",
+        "each refused; the same claims signed as they should be connect",
+    );
+
     let mut greedy = good.clone();
     greedy.body.permissions.publish.allow = vec![">".into()];
     assert!(refused(&server, &greedy.sign(&signer, LONG_AGO).unwrap(), &user), "rights of its own");
+    seen("T11", "a JWT of the right key that states rights of its own", "refused");
     let mut nameless = good.clone();
     nameless.body.tags.pop();
     let jwt = nameless.sign(&signer, LONG_AGO).unwrap();
@@ -123,6 +135,7 @@ fn t11_a_pushed_revocation_cuts_a_live_connection_and_outlives_the_server() {
     Client::connect(&server.address, &other_creds).unwrap();
     assert_ne!(server.agent("a", "web-1"), agent_creds, "a revoked credential was issued again");
     Client::connect(&server.address, &server.agent("a", "web-1")).unwrap();
+    seen("T11", "a revoked credential: a live connection, again, after a restart", "cut, refused, refused");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::schema::{self, Table};
 use questdb::ingress::Buffer;
 use std::time::{Duration, Instant};
 use watchkeeper_schemas::codec;
-use watchkeeper_schemas::subjects::SampleSubject;
+use watchkeeper_schemas::subjects::{SampleSubject, TICK};
 use watchkeeper_streams::event::Event;
 use watchkeeper_streams::processor::{Failure, Poisoned};
 
@@ -95,7 +95,8 @@ impl Store {
 
     fn decode(&self, batch: &[Event]) -> (Vec<Entry>, Vec<Poisoned>) {
         let (mut entries, mut poisoned) = (Vec::with_capacity(batch.len()), Vec::new());
-        for (index, event) in batch.iter().enumerate() {
+        let samples = batch.iter().enumerate().filter(|(_, event)| event.subject.as_str() != TICK);
+        for (index, event) in samples {
             match self.entry(index, event) {
                 Ok(entry) => entries.push(entry),
                 Err((reason, detail)) => poisoned.push(Poisoned { index, reason, detail }),

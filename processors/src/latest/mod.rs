@@ -3,11 +3,12 @@
 pub mod projection;
 mod views;
 
-use projection::{Fleet, Input};
+use projection::{Fleet, HostKey, Input};
 use std::time::{Duration, Instant};
 use views::Views;
 use watchkeeper_schemas::codec;
-use watchkeeper_schemas::subjects::SampleSubject;
+use watchkeeper_schemas::ids::Shard;
+use watchkeeper_schemas::subjects::{Lane, SampleSubject, TICK};
 use watchkeeper_streams::event::Event;
 use watchkeeper_streams::processor::{Failure, Poisoned, Processor, Projection as _};
 use watchkeeper_streams::runner::Runner;
@@ -30,33 +31,47 @@ impl Latest {
         let views = Views::new(runner.context.clone());
         Self { fleet: Fleet::default(), views, snapshot_due: Instant::now() + SNAPSHOT_INTERVAL }
     }
+}
 
-    fn fold(&mut self, event: &Event) -> Result<(), Poisoned> {
-        let poisoned = |reason, detail| Poisoned { index: 0, reason, detail };
-        let subject: SampleSubject =
-            event.subject.parse().map_err(|error| poisoned("bad_subject", format!("{error}")))?;
-        match codec::decode(&subject, &event.payload) {
-            Ok(sample) => {
-                let (shard, sequence, received) = (subject.shard, event.sequence, event.received);
-                self.fleet.apply(Input::Sample { shard, sequence, received, sample: Box::new(sample) });
-                Ok(())
-            }
-            Err(error) => {
-                self.fleet.apply(Input::Unreadable((subject.team, subject.host)));
-                Err(poisoned(error.reason(), error.to_string()))
-            }
-        }
+/// What an event means to the views, with the host's shard and name; nothing where it does not concern them: neither
+/// ticks nor what comes late do. What cannot be read is an input, too, and is to be parked.
+fn read(index: usize, event: &Event, poisoned: &mut Vec<Poisoned>) -> Option<(Shard, HostKey, Input)> {
+    if event.subject.as_str() == TICK {
+        return None;
     }
+    let subject: SampleSubject = match event.subject.parse() {
+        Ok(subject) => subject,
+        Err(error) => {
+            poisoned.push(Poisoned { index, reason: "bad_subject", detail: format!("{error}") });
+            return None;
+        }
+    };
+    if subject.lane == Lane::Backfill {
+        return None;
+    }
+    let decoded = codec::decode(&subject, &event.payload);
+    let (shard, key) = (subject.shard, (subject.team, subject.host));
+    let input = match decoded {
+        Ok(sample) => {
+            let (sequence, received) = (event.sequence, event.received);
+            Input::Sample { shard, sequence, received, sample: Box::new(sample) }
+        }
+        Err(error) => {
+            poisoned.push(Poisoned { index, reason: error.reason(), detail: error.to_string() });
+            Input::Unreadable(key.clone())
+        }
+    };
+    Some((shard, key, input))
 }
 
 impl Processor for Latest {
     async fn process(&mut self, batch: &[Event]) -> Result<(), Failure> {
         let mut poisoned = Vec::new();
-        for (index, event) in batch.iter().enumerate() {
-            if let Err(poison) = self.fold(event) {
-                poisoned.push(Poisoned { index, ..poison });
-            }
-        }
+        let events = batch.iter().enumerate();
+        let inputs: Vec<_> = events.filter_map(|(index, event)| read(index, event, &mut poisoned)).collect();
+        let hosts = inputs.iter().map(|(shard, key, _)| (*shard, key));
+        self.views.look_up(&mut self.fleet, hosts).await.map_err(Failure::retry)?;
+        inputs.into_iter().for_each(|(_, _, input)| self.fleet.apply(input));
         self.views.write_changed(&mut self.fleet).await.map_err(Failure::retry)?;
         if Instant::now() >= self.snapshot_due {
             let sequence = batch.last().map_or(0, |event| event.sequence);

@@ -30,8 +30,9 @@ pub struct Host {
     pub head: Option<HostHead>,
     /// The numbers of the newest sample, until its view is written.
     pub sample: Option<Sample>,
-    /// Revision of the host's key in LATEST, 0 where there is none.
-    pub revision: u64,
+    /// Revision of the host's key in LATEST, 0 where there is none; nothing until it was looked up.
+    pub revision: Option<u64>,
+    shard: Option<Shard>,
     kept: Kept,
     unreadable: u64,
 }
@@ -78,7 +79,8 @@ impl Projection for Fleet {
                 if host.keep(&sample) {
                     self.changed_shards.insert(shard);
                 }
-                host.head = Some(host.head_of(shard, sequence, received, &sample));
+                host.shard = Some(shard);
+                host.head = Some(host.next_head(shard, sequence, received, &sample));
                 host.sample = Some(*sample);
                 self.changed.insert(key);
             }
@@ -87,10 +89,16 @@ impl Projection for Fleet {
 }
 
 impl Fleet {
+    /// Whether it was looked up what LATEST holds of a host.
+    #[must_use]
+    pub fn knows(&self, key: &HostKey) -> bool {
+        self.hosts.get(key).is_some_and(|host| host.revision.is_some())
+    }
+
     /// Takes back what LATEST held of a host.
     pub fn restore_view(&mut self, key: HostKey, revision: u64, head: Option<HostHead>) {
         let host = self.hosts.entry(key).or_default();
-        host.revision = revision;
+        host.revision = Some(revision);
         if let Some(head) =
             head.filter(|head| host.head.as_ref().is_none_or(|ours| head.sequence > ours.sequence))
         {
@@ -100,17 +108,20 @@ impl Fleet {
         }
     }
 
-    /// Takes back what a snapshot held of a host.
-    pub fn restore_kept(&mut self, key: HostKey, kept: Kept) {
-        self.hosts.entry(key).or_default().kept = kept;
+    /// Takes back what the snapshot of a shard held of a host; one that is heard in another has moved there.
+    pub fn restore_kept(&mut self, key: HostKey, shard: Shard, kept: Kept) {
+        let host = self.hosts.entry(key).or_default();
+        if host.shard.is_none() {
+            (host.shard, host.kept) = (Some(shard), kept);
+        }
     }
 
     /// Forgets every view, but not what is told rarely: the bucket is another one now.
     pub fn forget_views(&mut self) {
         self.changed.clear();
         for host in self.hosts.values_mut() {
-            *host =
-                Host { kept: std::mem::take(&mut host.kept), unreadable: host.unreadable, ..Host::default() };
+            let (shard, kept) = (host.shard, std::mem::take(&mut host.kept));
+            *host = Host { shard, kept, unreadable: host.unreadable, ..Host::default() };
         }
     }
 
@@ -129,7 +140,7 @@ impl Fleet {
     /// The view of a host was written; its numbers are not needed any more.
     pub fn written(&mut self, key: &HostKey, revision: u64) {
         if let Some(host) = self.hosts.get_mut(key) {
-            host.revision = revision;
+            host.revision = Some(revision);
             host.sample = None;
         }
         self.changed.remove(key);
@@ -141,7 +152,7 @@ impl Fleet {
         let mut shards: BTreeMap<Shard, BTreeMap<String, Kept>> =
             self.changed_shards.iter().map(|shard| (*shard, BTreeMap::new())).collect();
         for ((team, host), state) in &self.hosts {
-            let shard = state.head.as_ref().map_or_else(|| Shard::of(host), |head| head.shard);
+            let shard = state.shard.unwrap_or_else(|| Shard::of(host));
             if let Some(kept) = shards.get_mut(&shard) {
                 kept.insert(watchkeeper_schemas::subjects::latest_key(team, host), state.kept.clone());
             }
@@ -182,8 +193,10 @@ impl Host {
         new_boot || new_inventory
     }
 
-    fn head_of(&self, shard: Shard, sequence: u64, received: UnixMs, sample: &Sample) -> HostHead {
-        let known = self.head.as_ref().and_then(|head| head.inventory.clone());
+    fn next_head(&mut self, shard: Shard, sequence: u64, received: UnixMs, sample: &Sample) -> HostHead {
+        let known = self.head.take().and_then(|head| head.inventory);
+        // Copied only where it is told anew: a dozen texts for each sample are none too few.
+        let inventory = if sample.inventory.is_some() { None } else { known };
         HostHead {
             v: 1,
             team: sample.team.clone(),
@@ -198,7 +211,7 @@ impl Host {
             lost_samples: sample.lost_samples,
             dropped_values: sample.dropped_values,
             unreadable_samples: self.unreadable,
-            inventory: self.kept.inventory.clone().or(known),
+            inventory: inventory.or_else(|| self.kept.inventory.clone()),
         }
     }
 }
@@ -245,6 +258,17 @@ mod tests {
         let head = fleet.host(&key).unwrap().head.clone().unwrap();
         assert_eq!((head.sequence, head.inventory.map(|inventory| inventory.cores)), (2, Some(4)));
         assert_eq!(fleet.kept_of_changed_shards()[&shard].len(), 1);
+    }
+
+    #[test]
+    fn a_host_that_is_not_heard_keeps_its_place_in_its_shard() {
+        let mut fleet = Fleet::default();
+        fleet.apply(input(1, 1, 1));
+        let shard = fleet.changed_shards.first().copied().unwrap();
+        let quiet: HostId =
+            (0..).map(|n| format!("quiet-{n}").parse().unwrap()).find(|it| Shard::of(it) != shard).unwrap();
+        fleet.restore_kept(("default".parse().unwrap(), quiet), shard, Kept::default());
+        assert_eq!(fleet.kept_of_changed_shards()[&shard].len(), 2, "lost with the next snapshot");
     }
 
     #[test]

@@ -94,6 +94,26 @@ fn a_key_counts_only_while_its_holder_names_it() {
 }
 
 #[test]
+fn of_two_owners_who_demote_each_other_at_once_one_stays() {
+    let bob: UserId = "bob".parse().unwrap();
+    let member = |id: &UserId, role| fact(Fact::Member { id: id.clone(), value: Some(Member { role }) });
+    let removal = |id: &UserId| fact(Fact::Member { id: id.clone(), value: None });
+    let mut registry = of_everything();
+    apply(&mut registry, &member(&bob, Role::Owner));
+    apply(&mut registry, &member(&alice(), Role::Viewer));
+    let before = registry.sequence();
+    for change in [member(&bob, Role::Admin), removal(&bob)] {
+        apply(&mut registry, &change);
+        assert!(registry.team(&team()).unwrap().is_last_owner(&bob), "nobody else owns it");
+    }
+    let facts = registry.team(&team()).unwrap();
+    assert_eq!((facts.owners(), facts.members.revision(&bob)), (1, before + 2), "its place is known");
+    apply(&mut registry, &member(&alice(), Role::Owner));
+    apply(&mut registry, &removal(&bob));
+    assert_eq!(registry.team(&team()).unwrap().members.get(&bob), None);
+}
+
+#[test]
 fn a_disabled_user_has_no_role_anywhere() {
     let mut registry = of_everything();
     let disabled = User { display_name: "Alice".to_owned(), disabled: true };

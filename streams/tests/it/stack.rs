@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
-use watchkeeper_nats::{Layout, Program, SetupOptions, issue_fleet, setup};
+use watchkeeper_nats::{Layout, Program, SetupOptions, Tls, issue_fleet, setup};
 use watchkeeper_schemas::codec;
 use watchkeeper_schemas::ids::TeamId;
 use watchkeeper_schemas::subjects::{self, SampleSubject};
@@ -48,7 +48,7 @@ impl Server {
     fn start_with(change: impl FnOnce(String) -> String) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let listen = "127.0.0.1:4222".parse().unwrap();
-        let options = SetupOptions { dir: dir.path().to_owned(), listen, teams: vec![team()] };
+        let options = SetupOptions { dir: dir.path().to_owned(), listen, tls: Tls::Off, teams: vec![team()] };
         let layout = setup(&options).unwrap().layout;
         let conf = change(fs::read_to_string(layout.conf()).unwrap());
         fs::write(layout.conf(), conf).unwrap();

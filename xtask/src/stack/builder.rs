@@ -136,6 +136,11 @@ impl Settings {
         self.data.join("nats")
     }
 
+    /// The gateway's own folder.
+    pub(super) fn secrets_dir(&self) -> PathBuf {
+        self.data.join("gateway")
+    }
+
     pub(super) fn nats_url(&self) -> String {
         format!("nats://{}", address(self.ports.nats))
     }

@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 
 use super::Program;
 use super::builder::Settings;
+use super::enrolment;
 use super::questdb;
 use super::setup::Creds;
 use crate::ports::address;
 use crate::process::Launch;
+use crate::shipped_agent::AGENT;
 use crate::tools::Servers;
 
 /// About 270 MB resident when idle.
@@ -80,6 +82,7 @@ fn processors(settings: &Settings, creds: &Creds) -> Launch {
         env: vec![
             ("WATCHKEEPER_NATS", settings.nats_url().into()),
             ("WATCHKEEPER_NATS_CREDS", (&creds.processors).into()),
+            ("WATCHKEEPER_NATS_DIR", settings.nats_dir().into()),
             ("WATCHKEEPER_QUESTDB_HTTP", address(settings.ports.questdb_http).to_string().into()),
             ("WATCHKEEPER_QUESTDB_USER", "admin".into()),
             ("WATCHKEEPER_QUESTDB_PASSWORD_FILE", (&creds.questdb_admin_password_file).into()),
@@ -89,30 +92,46 @@ fn processors(settings: &Settings, creds: &Creds) -> Launch {
 }
 
 fn gateway(settings: &Settings, creds: &Creds) -> Launch {
+    let mut env = vec![
+        ("WATCHKEEPER_LISTEN", address(settings.ports.gateway).to_string().into()),
+        ("WATCHKEEPER_METRICS_LISTEN", address(settings.ports.metrics).to_string().into()),
+        ("WATCHKEEPER_QUESTDB_PG", address(settings.ports.questdb_pg).to_string().into()),
+        ("WATCHKEEPER_QUESTDB_USER", "reader".into()),
+        ("WATCHKEEPER_QUESTDB_PASSWORD_FILE", (&creds.questdb_reader_password_file).into()),
+    ];
+    env.extend(of_gateway(settings, creds));
     Launch {
         program: settings.profile.binary("watchkeeper-gateway"),
         args: vec!["run".into()],
-        env: vec![
-            ("WATCHKEEPER_LISTEN", address(settings.ports.gateway).to_string().into()),
-            ("WATCHKEEPER_METRICS_LISTEN", address(settings.ports.metrics).to_string().into()),
-            ("WATCHKEEPER_NATS", settings.nats_url().into()),
-            ("WATCHKEEPER_NATS_CREDS", (&creds.gateway).into()),
-            ("WATCHKEEPER_QUESTDB_PG", address(settings.ports.questdb_pg).to_string().into()),
-            ("WATCHKEEPER_QUESTDB_USER", "reader".into()),
-            ("WATCHKEEPER_QUESTDB_PASSWORD_FILE", (&creds.questdb_reader_password_file).into()),
-        ],
+        env,
         log: settings.log(Program::Gateway),
     }
 }
 
+/// What the gateway and its commands at the machine are told alike.
+pub(super) fn of_gateway(settings: &Settings, creds: &Creds) -> [(&'static str, OsString); 4] {
+    [
+        ("WATCHKEEPER_NATS", settings.nats_url().into()),
+        ("WATCHKEEPER_NATS_CREDS", (&creds.gateway).into()),
+        ("WATCHKEEPER_NATS_DIR", settings.nats_dir().into()),
+        ("WATCHKEEPER_SECRETS_DIR", settings.secrets_dir().into()),
+    ]
+}
+
+/// Enrolled where there is a gateway, else with a credential that was made by hand.
 fn agent(settings: &Settings, creds: &Creds) -> Launch {
+    let mut env = vec![("WATCHKEEPER_NATS", settings.nats_url().into())];
+    if enrolment::is_possible(settings) {
+        let gateway = format!("http://{}", address(settings.ports.gateway));
+        env.push(("WATCHKEEPER_DIR", enrolment::folder(settings).into()));
+        env.push(("WATCHKEEPER_GATEWAY", gateway.into()));
+    } else {
+        env.push(("WATCHKEEPER_CREDS", (&creds.agent).into()));
+    }
     Launch {
-        program: settings.profile.binary("watchkeeper-agent"),
+        program: settings.profile.binary(AGENT),
         args: vec!["run".into()],
-        env: vec![
-            ("WATCHKEEPER_NATS", settings.nats_url().into()),
-            ("WATCHKEEPER_CREDS", (&creds.agent).into()),
-        ],
+        env,
         log: settings.log(Program::Agent),
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn wait(
         // They listen nowhere; the gateway's readiness speaks for them.
         Program::Processors => return Ok(()),
         Program::Gateway => ("the gateway to be ready", GATEWAY_DEADLINE, Box::new(|| gateway(settings))),
-        Program::Agent => ("the local host to appear", AGENT_DEADLINE, Box::new(|| agent(settings))),
+        Program::Agent => ("the local host to appear", AGENT_DEADLINE, Box::new(|| agent(settings, creds))),
     };
     let reached = wait_until(what, deadline, || match process.exited() {
         Some(status) => Ok(Some(Err(anyhow!("it ended ({status})")))),
@@ -89,17 +89,24 @@ fn gateway(settings: &Settings) -> Look {
     Ok(Some(()))
 }
 
-fn agent(settings: &Settings) -> Look {
-    if !settings.runs(Program::Gateway) {
+/// The gateway shows hosts to people who are logged in; that a sample was stored can be asked of QuestDB.
+fn agent(settings: &Settings, creds: &Creds) -> Look {
+    let complete =
+        [Program::Nats, Program::Questdb, Program::Processors].into_iter().all(|part| settings.runs(part));
+    if !complete {
         return Ok(Some(()));
     }
-    let url = format!("http://{}/api/v1/hosts", address(settings.ports.gateway));
-    let body = expect_ok(&url, None)?;
-    let hosts: Value = serde_json::from_str(&body).map_err(|failure| format!("{url}: {failure}"))?;
-    let mut items = hosts["items"].as_array().into_iter().flatten();
-    match items.any(|host| host["host"] == settings.agent_host.as_str()) {
-        true => Ok(Some(())),
-        false => Err(format!("{url} does not list `{}`: {body}", settings.agent_host)),
+    let (host, port) = (settings.agent_host.as_str(), settings.ports.questdb_http);
+    let url = format!(
+        "http://{}/exec?query=select%20count()%20from%20host%20where%20host%3D%27{host}%27",
+        address(port)
+    );
+    let login = Login { user: "admin", password: &creds.questdb_admin_password };
+    let body = expect_ok(&url, Some(login))?;
+    let answer: Value = serde_json::from_str(&body).map_err(|failure| format!("{url}: {failure}"))?;
+    match answer["dataset"][0][0].as_u64() {
+        Some(1..) => Ok(Some(())),
+        _ => Err(format!("no sample of `{host}` is stored: {body}")),
     }
 }
 

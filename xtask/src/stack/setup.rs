@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Program;
 use super::builder::Settings;
+use super::enrolment;
 use crate::ports::address;
 
 /// 192 bits: nobody guesses it, and it has no character that a configuration could misread.
@@ -71,7 +72,9 @@ fn nats(settings: &Settings, creds: &mut Creds) -> Result<()> {
     let (team, host) = (settings.team.as_str(), settings.agent_host.as_str());
     let listen = address(settings.ports.nats).to_string();
     gateway_nats(settings, "setup", &["--listen", &listen, "--team", team])?;
-    gateway_nats(settings, "agent", &["--team", team, "--host", host])?;
+    if !enrolment::is_possible(settings) {
+        gateway_nats(settings, "agent", &["--team", team, "--host", host])?;
+    }
     gateway_nats(settings, "reader", &["--team", team, "--name", READER])?;
     gateway_nats(settings, "fleet", &["--team", team])?;
     let file = |name: &str| -> Result<PathBuf> {
@@ -81,9 +84,13 @@ fn nats(settings: &Settings, creds: &mut Creds) -> Result<()> {
     creds.sys = file("sys")?;
     creds.processors = file("processors")?;
     creds.gateway = file("gateway")?;
-    creds.agent = file(&format!("agent-{team}-{host}"))?;
-    creds.reader = file(&format!("reader-{team}-{READER}"))?;
-    creds.fleet = file(&format!("fleet-{team}"))?;
+    creds.agent = if enrolment::is_possible(settings) {
+        enrolment::folder(settings).join("agent.creds")
+    } else {
+        file(&format!("agent.{team}.{host}"))?
+    };
+    creds.reader = file(&format!("reader.{team}.{READER}"))?;
+    creds.fleet = file(&format!("fleet.{team}"))?;
     Ok(())
 }
 

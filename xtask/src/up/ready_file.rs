@@ -19,7 +19,7 @@ struct Ready<'a> {
     questdb_pg: String,
     /// The gateway's Prometheus metrics, a complete URL.
     metrics: String,
-    /// Makes the first owner; null while there is no log-in.
+    /// Makes the first owner; null once there is one.
     bootstrap_code: Option<String>,
     data: &'a Path,
     /// Credential files by role.
@@ -54,7 +54,7 @@ fn ready(stack: &Stack) -> Ready<'_> {
         questdb_http: stack.questdb_http_url(),
         questdb_pg: stack.questdb_pg_address(),
         metrics: stack.metrics_url(),
-        bootstrap_code: None,
+        bootstrap_code: stack.bootstrap_code(),
         data: stack.data(),
         creds: creds.by_role().into(),
         questdb_passwords: [

@@ -15,6 +15,9 @@ const DEATHS_WINDOW: Duration = Duration::from_secs(60);
 /// Pause before the first new start; each further death within the window doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
+/// Exit code of an agent whose host was deleted or enrolled elsewhere: it is not to come back.
+const AGENT_CUT_OFF: i32 = 4;
+
 /// What is known about deaths, and who is to be started again when.
 #[derive(Debug, Default)]
 pub(super) struct Supervisor {
@@ -44,6 +47,13 @@ impl Supervisor {
     fn report(&mut self, Death { program, status }: Death, stack: &Stack) -> Result<()> {
         let name = program.name();
         let tail = log_tail(&stack.log(program));
+        if program == Program::Agent && status.code() == Some(AGENT_CUT_OFF) {
+            console::warn(format!(
+                "this machine was cut off and is watched no longer; to enroll it anew, remove {} and start again; {tail}",
+                stack.data().join("agent").display()
+            ));
+            return Ok(());
+        }
         let now = Instant::now();
         match self.history.entry(program).or_default().died(now) {
             Some(pause) => {

@@ -1,10 +1,11 @@
 //! What clients hear, told as stories: each client parses what it gets, remembers ids and forgets at a reset.
 
 use super::*;
-use crate::fleet::tests::{NOW, fleet, put};
+use crate::fleet::tests::{NOW, Told, configured, fleet, put};
 use crate::fleet::{Entry, tests};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use watchkeeper_schemas::journal::Enrolment;
 use watchkeeper_schemas::quantity::UnixMs;
 
 fn interest(hosts: Option<&[&str]>) -> Interest {
@@ -22,6 +23,7 @@ struct Client {
     text: String,
     events: Vec<String>,
     hosts: BTreeMap<String, u64>,
+    names: BTreeMap<String, String>,
     last: Option<Place>,
 }
 
@@ -49,14 +51,25 @@ impl Client {
         let host = |it: &serde_json::Value| {
             (it["host"].as_str().unwrap().to_owned(), it["sequence"].as_u64().unwrap())
         };
+        let name = |it: &serde_json::Value| {
+            (it["host"].as_str().unwrap().to_owned(), it["name"].as_str().unwrap().to_owned())
+        };
         match field("event: ") {
-            "snapshot" => self.hosts = data["hosts"].as_array().unwrap().iter().map(host).collect(),
+            "snapshot" => {
+                let hosts = data["hosts"].as_array().unwrap();
+                self.hosts = hosts.iter().map(host).collect();
+                self.names = hosts.iter().map(name).collect();
+            }
             "host" => {
                 let (id, sequence) = host(&data);
+                self.names.extend([name(&data)]);
                 let before = self.hosts.insert(id, sequence);
                 assert!(before <= Some(sequence), "a host never steps back");
             }
-            "reset" => self.hosts.clear(),
+            "reset" => {
+                self.hosts.clear();
+                self.names.clear();
+            }
             "lag" => {}
             other => panic!("unknown event {other:?}"),
         }
@@ -65,7 +78,13 @@ impl Client {
 }
 
 fn truth(fleet: &Fleet) -> BTreeMap<String, u64> {
-    fleet.hosts().map(|host| (host.summary.host.to_string(), host.summary.sequence)).collect()
+    fleet.hosts().map(|host| (host.heard.host.to_string(), host.heard.sequence)).collect()
+}
+
+fn names(fleet: &Fleet) -> BTreeMap<String, String> {
+    let line = |host: &Host| serde_json::from_slice::<serde_json::Value>(host.summary_json()).unwrap();
+    let name = |host: &Host| (host.heard.host.to_string(), line(host)["name"].as_str().unwrap().to_owned());
+    fleet.hosts().map(name).collect()
 }
 
 #[test]
@@ -77,7 +96,7 @@ fn a_new_client_gets_a_snapshot_with_the_lag_and_then_changes() {
     put(&mut fleet, "b", 9, 9);
     client.hears(&mut cursor, &fleet);
     assert_eq!((client.events[1].as_str(), client.hosts["b"]), ("host", 9));
-    assert_eq!(client.last, Some(Place { epoch: 100, revision: 9 }));
+    assert_eq!(client.last, Some(Place { epoch: 100, revision: 9, journal: 0 }));
     assert!(cursor.next(&fleet, &lag(1)).is_none(), "nothing is told twice");
     assert!(cursor.next(&fleet, &lag(2)).unwrap().starts_with(b"event: lag\n"));
 }
@@ -99,7 +118,7 @@ fn a_client_that_reads_nothing_gets_the_newest_of_each_host_in_one_write() {
 fn a_client_that_comes_back_gets_only_what_changed_meanwhile() {
     let mut fleet = fleet(&["a", "b", "c"]);
     put(&mut fleet, "b", 7, 7);
-    let last = Some(Place { epoch: 100, revision: 3 });
+    let last = Some(Place { epoch: 100, revision: 3, journal: 0 });
     let (mut cursor, mut client) = (Cursor::new(&fleet, interest(None), last), Client::default());
     client.hears(&mut cursor, &fleet);
     assert_eq!(client.hosts, BTreeMap::from([("b".to_owned(), 7)]));
@@ -119,7 +138,8 @@ fn a_host_that_fell_silent_meanwhile_is_told_to_a_client_that_comes_back() {
 #[test]
 fn who_cannot_go_on_with_changes_is_told_so_and_gets_a_snapshot() {
     let mut fleet = fleet(&["a", "b"]);
-    for last in [Place { epoch: 99, revision: 2 }, Place { epoch: 100, revision: 3 }] {
+    for last in [Place { epoch: 99, revision: 2, journal: 0 }, Place { epoch: 100, revision: 3, journal: 0 }]
+    {
         let mut client = Client::default();
         client.hears(&mut Cursor::new(&fleet, interest(None), Some(last)), &fleet);
         assert_eq!(client.events, ["reset", "snapshot"], "{last}");
@@ -129,7 +149,7 @@ fn who_cannot_go_on_with_changes_is_told_so_and_gets_a_snapshot() {
     fleet.begin(200);
     client.hears(&mut cursor, &fleet);
     assert_eq!(client.events, ["snapshot", "reset", "snapshot"]);
-    assert_eq!((client.hosts.len(), client.last), (2, Some(Place { epoch: 200, revision: 0 })));
+    assert_eq!((client.hosts.len(), client.last), (2, Some(Place { epoch: 200, revision: 0, journal: 0 })));
 }
 
 #[test]
@@ -190,11 +210,13 @@ proptest! {
     /// Whatever happens and wherever a client is cut off, it ends with the truth.
     #[test]
     fn a_client_that_is_cut_off_anywhere_ends_with_the_truth(
-        steps in prop::collection::vec((0_u8..12, 0_usize..5), 1..120)
+        steps in prop::collection::vec((0_u8..16, 0_usize..5), 1..120)
     ) {
         let mut fleet = tests::fleet(&["a"]);
         let (mut cursor, mut client) = (Cursor::new(&fleet, interest(None), None), Client::default());
         let (mut revision, mut sequence, mut epoch) = (1, 1, 100);
+        let mut told = Told::default();
+        told.team();
         for (what, which) in steps {
             let host = ["a", "b", "c", "d", "e"][which];
             revision += 1;
@@ -212,6 +234,18 @@ proptest! {
                 2 => {
                     fleet.tick(UnixMs(NOW.0 + 60_000));
                 }
+                12..14 => {
+                    // Recorded before every sample, so that samples of before are its own.
+                    let name = format!("{host} {sequence}");
+                    told.host(UnixMs(1), host, Some(configured(&name, Enrolment::Waiting { until: None })));
+                    if what == 13 {
+                        fleet.configure(&told.0, NOW).unwrap();
+                    }
+                }
+                14 => {
+                    told.host(UnixMs(1), host, None);
+                    fleet.configure(&told.0, NOW).unwrap();
+                }
                 3 => client.hears(&mut cursor, &fleet),
                 4 => {
                     client.text.clear();
@@ -225,5 +259,6 @@ proptest! {
         }
         client.hears(&mut cursor, &fleet);
         prop_assert_eq!(client.hosts, truth(&fleet));
+        prop_assert_eq!(client.names, names(&fleet));
     }
 }

@@ -4,7 +4,9 @@ import uPlot from 'uplot'
 import { clockTime } from '../format.ts'
 import type { Chart } from './charts.ts'
 
-export const HEIGHT_PX = 118
+const HEIGHT_PX = 118
+/** A line of names below the plot takes its room from the plot: every chart is as tall as its neighbours. */
+export const LEGEND_PX = 24
 const AXIS_PX = 42
 /** Windows shorter than this may have labels with seconds, which are wider. */
 const SECONDS_SHOWN_S = 240
@@ -22,6 +24,10 @@ function resolved(probe: HTMLElement, name: string): string {
   const value = getComputedStyle(probe).color
   probe.style.color = ''
   return value
+}
+
+export function plotHeight(chart: Chart): number {
+  return chart.listed ? HEIGHT_PX - LEGEND_PX : HEIGHT_PX
 }
 
 /** 1, 2, 4, 6, 8, 10, 20 …: a top whose half is a plain number too. */
@@ -104,7 +110,7 @@ export function options(chart: Chart, width: number, probe: HTMLElement, hands: 
   const grid = { stroke: ink('--grid'), width: 1 }
   return {
     width,
-    height: HEIGHT_PX,
+    height: plotHeight(chart),
     padding: [8, 6, 0, 0],
     legend: { show: false },
     cursor: cursor(hands, ink('--surface')),

@@ -1,6 +1,8 @@
 //! The series of one host over one window: history's answer, with live values added as they come.
 
-import { history, type HostView, type Labels, Refusal } from '../api.ts'
+import { Refusal } from '../access.ts'
+import type { HostView, Labels } from '../api.ts'
+import { history } from '../calls.ts'
 import { clock } from '../clock.svelte.ts'
 import { add, emptyGrid, type Grid, gridOf, trim } from '../grid.ts'
 import { readings, seriesKey } from './readings.ts'
@@ -113,7 +115,7 @@ export class HostRecord {
   }
 
   #add(view: HostView, metrics: string[]): void {
-    if (view.status === 'silent') return
+    if (view.status !== 'active' || view.time === null) return
     const { from_s, to_s } = this.#bounds()
     const time_s = Date.parse(view.time) / 1000
     if (time_s < from_s || ('to_s' in this.window && time_s > to_s)) return

@@ -1,0 +1,5 @@
+//! The pages that are not the watch itself, loaded after the first values.
+
+export { default as AccountPage } from './account/AccountPage.svelte'
+export { default as HostsPage } from './hosts/HostsPage.svelte'
+export { default as TeamPage } from './team/TeamPage.svelte'
