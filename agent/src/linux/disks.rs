@@ -237,6 +237,11 @@ mod tests {
             let now = start + ASK_EVERY * minute;
             tick_until(&mut collector, now, &["/"]);
         }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while HUNG.load(Ordering::SeqCst) == 0 {
+            assert!(Instant::now() < deadline, "nobody ever asked for the mount that hangs");
+            std::thread::yield_now();
+        }
         assert_eq!(HUNG.load(Ordering::SeqCst), 1, "one stuck thread, however often it was due");
         assert!(collector.rows.iter().any(|row| row.told_absent && row.mount.name.as_str() == "/dead"));
     }
