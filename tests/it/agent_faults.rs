@@ -1,7 +1,7 @@
 //! The real agent, cut off from acknowledgements and killed under load: its samples are counted one by one.
 
 use crate::load::Load;
-use crate::running::{Running, WITHOUT_AGENT, start};
+use crate::running::{Running, WITHOUT_AGENT, as_processors, start};
 use crate::wire::Wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -9,8 +9,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command};
 use std::time::Duration;
 use watchkeeper_schemas::codec;
-use watchkeeper_schemas::subjects::{Lane, SampleSubject, program_inbox};
-use watchkeeper_streams::connect::{Connect, connect};
+use watchkeeper_schemas::subjects::{Lane, SampleSubject};
 use watchkeeper_streams::rebuild::{self, Begin};
 use watchkeeper_streams::runner::jetstream;
 use watchkeeper_streams::topology::SAMPLES;
@@ -113,16 +112,10 @@ fn counted_one_by_one(running: &Running, acknowledged: &Acknowledged) {
 fn acknowledged(running: &Running) -> Result<Acknowledged, String> {
     let subject = SampleSubject::live(running.team().parse().unwrap(), running.agent_host().parse().unwrap());
     let lanes = [Lane::Live, Lane::Backfill].map(|lane| subject.on(lane).to_string());
-    let settings = Connect {
-        url: running.nats_url(),
-        creds: running.creds().processors.clone(),
-        name: "test",
-        inbox: program_inbox(&"processors".parse().unwrap()),
-    };
     let mut acknowledged = Acknowledged::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let read = runtime.block_on(async {
-        let context = jetstream(connect(&settings).await.map_err(|error| error.to_string())?.client);
+        let context = jetstream(as_processors(running, &running.creds().processors).await.client);
         let filters = [lanes[0].as_str(), lanes[1].as_str()];
         rebuild::read(&context, SAMPLES, &filters, Begin::First, |event| {
             let sample = codec::decode(&subject, &event.payload).unwrap();

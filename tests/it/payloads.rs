@@ -1,13 +1,12 @@
 //! Hostile and broken messages are parked with their reason and counted, while everybody else's samples flow on.
 
 use crate::load::{Load, fleet_connection, frame, sample};
-use crate::running::{Running, WITHOUT_AGENT, start};
+use crate::running::{Running, WITHOUT_AGENT, as_processors, start};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use watchkeeper_schemas::parked::Parked;
 use watchkeeper_schemas::quantity::Num;
 use watchkeeper_schemas::subjects::SampleSubject;
-use watchkeeper_streams::connect::{Connect, connect};
 use watchkeeper_streams::rebuild::{self, Begin};
 use watchkeeper_streams::runner::jetstream;
 use watchkeeper_streams::topology::PARKED;
@@ -108,9 +107,7 @@ fn the_sender_still_counts(running: &Running, runtime: &tokio::runtime::Runtime,
 }
 
 async fn parked(running: &Running) -> Result<Vec<Parked>, Box<dyn std::error::Error + Send + Sync>> {
-    let inbox = watchkeeper_schemas::subjects::program_inbox(&"processors".parse()?);
-    let creds = running.creds().processors.clone();
-    let connected = connect(&Connect { url: running.nats_url(), creds, name: "test", inbox }).await?;
+    let connected = as_processors(running, &running.creds().processors).await;
     let context = jetstream(connected.client);
     let mut parked = Vec::new();
     rebuild::read(&context, PARKED, &[], Begin::First, |event| {

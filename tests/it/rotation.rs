@@ -1,12 +1,10 @@
 //! A program's credential is changed while everything runs: the old one ends at once, the program goes on.
 
 use crate::load::Load;
-use crate::running::{Running, WITHOUT_AGENT, start};
-use std::path::Path;
+use crate::running::{Running, WITHOUT_AGENT, as_processors, start};
 use std::process::Command;
 use std::time::Duration;
-use watchkeeper_schemas::subjects::program_inbox;
-use watchkeeper_streams::connect::{Connect, Connected, connect};
+use watchkeeper_streams::connect::Connected;
 use watchkeeper_streams::runner::jetstream;
 use watchkeeper_streams::topology::SAMPLES;
 use xtask::stack::Program;
@@ -63,9 +61,4 @@ fn rotate(running: &Running) {
 async fn can_read(connected: &Connected) -> Result<(), async_nats::Error> {
     jetstream(connected.client.clone()).get_stream(SAMPLES).await?;
     Ok(())
-}
-
-async fn as_processors(running: &Running, creds: &Path) -> Connected {
-    let inbox = program_inbox(&"processors".parse().unwrap());
-    connect(&Connect { url: running.nats_url(), creds: creds.to_owned(), name: "test", inbox }).await.unwrap()
 }

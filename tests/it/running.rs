@@ -3,8 +3,11 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
+use watchkeeper_schemas::subjects::program_inbox;
+use watchkeeper_streams::connect::{Connect, Connected, connect};
 use xtask::stack::{Program, Stack};
 use xtask::tools::Servers;
 use xtask::wait::wait_until;
@@ -129,6 +132,12 @@ impl Running {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
+}
+
+/// A connection with a credential of the processors, which see the whole log.
+pub(crate) async fn as_processors(running: &Running, creds: &Path) -> Connected {
+    let inbox = program_inbox(&"processors".parse().unwrap());
+    connect(&Connect { url: running.nats_url(), creds: creds.to_owned(), name: "test", inbox }).await.unwrap()
 }
 
 /// Status and JSON; null where the answer is empty.

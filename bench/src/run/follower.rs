@@ -1,6 +1,6 @@
 //! The barest reader of stored samples: a pull consumer that stamps what it is given, and does nothing else.
 
-use super::system::processors_context;
+use super::system::{as_processors, processors_context, settings_of_processors};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::context::Context;
@@ -34,13 +34,13 @@ impl Follower {
     pub(super) async fn start(stack: &Stack) -> Result<Self> {
         let context = processors_context(stack).await?;
         let (stop, stopped) = watch::channel(false);
-        let reading = processors_context(stack).await?;
+        let settings = settings_of_processors(stack)?;
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .context("starting tokio")?;
-            runtime.block_on(read(&reading, stopped))
+            runtime.block_on(async { read(&as_processors(settings).await?, stopped).await })
         });
         let begin = Instant::now();
         loop {

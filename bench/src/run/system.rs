@@ -66,10 +66,17 @@ impl System {
 
 /// JetStream with the rights of the processors.
 pub(super) async fn processors_context(stack: &Stack) -> Result<Context> {
-    let inbox = subjects::program_inbox(&"processors".parse()?);
-    let settings =
-        Connect { url: stack.nats_url(), creds: stack.creds().processors.clone(), name: "bench", inbox };
+    as_processors(settings_of_processors(stack)?).await
+}
+
+/// JetStream with these settings; the connection lives on the runtime that made it.
+pub(super) async fn as_processors(settings: Connect) -> Result<Context> {
     Ok(jetstream::new(connect(&settings).await?.client))
+}
+
+pub(super) fn settings_of_processors(stack: &Stack) -> Result<Connect> {
+    let inbox = subjects::program_inbox(&"processors".parse()?);
+    Ok(Connect { url: stack.nats_url(), creds: stack.creds().processors.clone(), name: "bench", inbox })
 }
 
 /// Waits until the processors have handled everything that is stored.

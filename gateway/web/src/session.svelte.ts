@@ -38,6 +38,8 @@ class Session {
   /** The secret of an invitation link, until it was used or left. */
   invitation = $state<string | null>(null)
   #was = false
+  /** From a wish to log out until the page is left: its own end of the session is no news to it. */
+  #leaving = false
   #renewal: ReturnType<typeof setTimeout> | undefined
 
   /** Reads the invitation out of the address, then asks who is signed in. */
@@ -55,8 +57,10 @@ class Session {
 
   /** Asks who is signed in: at the start, and whenever a stream was ended for `reason`. */
   async check(reason: string): Promise<void> {
+    if (this.#leaving) return
     try {
       const state = await this.#state()
+      if (this.#leaving) return
       this.problem = ''
       this.openRegistration = state.open_registration
       if (state.signed_in && state.user) this.#in(state.user, state.teams ?? [], state.access_expires)
@@ -92,8 +96,14 @@ class Session {
   }
 
   async logOut(): Promise<void> {
-    await auth.logOut()
-    location.replace('/')
+    this.#leaving = true
+    try {
+      await auth.logOut()
+      location.replace('/')
+    } catch (error) {
+      this.#leaving = false
+      throw error
+    }
   }
 
   #in(user: Person, teams: Membership[], expires: string | null | undefined): void {
@@ -112,6 +122,7 @@ class Session {
   }
 
   #out(why: string): void {
+    if (this.#leaving) return
     clearTimeout(this.#renewal)
     this.why = why
     this.stage = 'out'
