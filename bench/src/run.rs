@@ -4,6 +4,8 @@
 
 mod agent;
 mod authorize;
+mod bare_stream;
+mod clients;
 mod codec;
 mod follower;
 mod footprint;
@@ -11,6 +13,7 @@ mod http;
 mod keep_alive;
 mod listener;
 mod live;
+mod many;
 mod paced;
 mod replay;
 mod report;
@@ -20,6 +23,7 @@ mod system;
 mod usage;
 
 use anyhow::{Context, Result};
+pub use bare_stream::serve as serve_bare_stream;
 use clap::ValueEnum;
 use report::Row;
 use std::process::ExitCode;
@@ -43,6 +47,8 @@ pub enum Benchmark {
     Replay,
     /// Sample published until it stands on a live client's socket, beside bare messages (starts the whole system)
     Live,
+    /// 1,000 clients of the live stream, of ten teams: what they hear, and memory beside axum's own stream (starts the whole system)
+    Clients,
     /// One host and the list of 1,000 hosts, beside a bare server (starts the whole system)
     Http,
     /// CPU and memory of processors and gateway at 1,000 hosts (starts the whole system)
@@ -60,6 +66,7 @@ impl Benchmark {
             Self::Authorize => authorize::run(),
             Self::Replay => replay::run(),
             Self::Live => live::run(),
+            Self::Clients => clients::run(),
             Self::Http => http::run(),
             Self::Footprint => footprint::run(),
             Self::Restart => restart::run(),

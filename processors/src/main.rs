@@ -8,6 +8,10 @@ use watchkeeper_processors::config::{Config, Name};
 use watchkeeper_processors::work;
 use watchkeeper_streams::program::{self, EXIT_CONFIG};
 
+/// Small pieces come and go with every sample; the system's allocator takes a tenth of the time for them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let config: Config = match program::configure(std::env::args_os()) {
         Ok(config) => config,

@@ -33,8 +33,8 @@ pub const SECRETS: &str = "SECRETS";
 pub const LATEST_CONSUMER: Consumer = Consumer {
     processor: "latest",
     stream: SAMPLES,
-    // A person's eye does not see 40 ms; where some events come sooner, they do not wait for more.
-    gather: Gather { longest: Duration::from_millis(40), events: 8 },
+    // A tenth of a second is at once to a person; where some events come sooner, they do not wait for more.
+    gather: Gather { longest: Duration::from_millis(100), events: 20 },
 };
 /// The processor that writes history.
 pub const HISTORY_CONSUMER: Consumer = Consumer {

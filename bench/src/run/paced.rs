@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use async_nats::{Client, Message, Subject, Subscriber};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::{sleep_until, timeout};
 use watchkeeper_schemas::codec;
@@ -27,27 +28,34 @@ const START_BEFORE_MS: u128 = 600_000;
 /// The samples of a fleet, host after host, each sent once.
 pub(super) struct Samples {
     fleet: Fleet,
+    /// The number of the first host.
+    first: u32,
     hosts: u32,
     taken: u64,
 }
 
 impl Samples {
     pub(super) fn of(stack: &Stack, hosts: u32) -> Result<Self> {
+        Self::of_team(stack.team().parse()?, 0, hosts)
+    }
+
+    /// Of so many hosts of a team, from this number on.
+    pub(super) fn of_team(team: TeamId, first: u32, hosts: u32) -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
         let start_ms = u64::try_from(now.as_millis().saturating_sub(START_BEFORE_MS))?;
-        let fleet = Fleet { team: stack.team().parse()?, seed: 1, start_ms, tick_ms: TICK_MS };
-        Ok(Self { fleet, hosts, taken: 0 })
+        let fleet = Fleet { team, seed: 1, start_ms, tick_ms: TICK_MS };
+        Ok(Self { fleet, first, hosts, taken: 0 })
     }
 
     /// The host of the sample that was taken last.
     pub(super) fn last_host(&self) -> String {
-        host_id((self.taken.saturating_sub(1) % u64::from(self.hosts)) as u32)
+        host_id(self.first + (self.taken.saturating_sub(1) % u64::from(self.hosts)) as u32)
     }
 
     fn next(&mut self) -> Result<(HostId, Vec<u8>)> {
         let (index, seq) = (self.taken % u64::from(self.hosts), self.taken / u64::from(self.hosts) + 1);
         self.taken += 1;
-        let sample = sample(&self.fleet, index as u32, seq)?;
+        let sample = sample(&self.fleet, self.first + index as u32, seq)?;
         let mut frame = Vec::new();
         codec::encode(&sample, &mut frame)?;
         Ok((sample.host, frame))
@@ -86,8 +94,12 @@ enum Kind {
 
 impl Line {
     pub(super) async fn stored(stack: &Stack) -> Result<Self> {
-        let team: TeamId = stack.team().parse()?;
-        let client = client(stack, &stack.creds().fleet, subjects::fleet_inbox(&team)).await?;
+        Self::stored_as(stack, stack.team().parse()?, &stack.creds().fleet).await
+    }
+
+    /// With the credential of a team's fleet.
+    pub(super) async fn stored_as(stack: &Stack, team: TeamId, creds: &Path) -> Result<Self> {
+        let client = client(stack, creds, subjects::fleet_inbox(&team)).await?;
         let inbox = client.new_inbox();
         let heard = client.subscribe(format!("{inbox}.*")).await.context("subscribing to answers")?;
         Ok(Self { client, heard, team, kind: Kind::Stored { inbox } })
@@ -183,7 +195,7 @@ impl Line {
     }
 }
 
-async fn client(stack: &Stack, creds: &std::path::Path, inbox: String) -> Result<Client> {
+async fn client(stack: &Stack, creds: &Path, inbox: String) -> Result<Client> {
     let settings = Connect { url: stack.nats_url(), creds: creds.to_owned(), name: "bench", inbox };
     Ok(connect(&settings).await?.client)
 }

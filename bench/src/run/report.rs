@@ -59,7 +59,7 @@ impl Row {
             self.what.into(),
             self.amount(self.measured),
             format!("{sign} {}", self.amount(limit)),
-            format!("{:.2}", self.measured / limit),
+            if limit > 0.0 { format!("{:.2}", self.measured / limit) } else { String::new() },
             if self.holds() { "ok" } else { missed }.into(),
         ]
     }
