@@ -113,13 +113,9 @@ impl Identity {
         if user.is_none() || !self.lives(&bearer.user, &bearer.sid, now) {
             return Err(Problem::unauthorized());
         }
-        Ok(Caller {
-            user: bearer.user,
-            via: Via::Session(bearer.sid),
-            scope: Scope::Write,
-            only: None,
-            address,
-        })
+        let expires = bearer.expires();
+        let (user, via) = (bearer.user, Via::Session(bearer.sid));
+        Ok(Caller { user, via, scope: Scope::Write, only: None, expires, address })
     }
 
     fn lives(&self, user: &UserId, sid: &str, now: UnixMs) -> bool {
@@ -141,7 +137,7 @@ impl Identity {
             return Err(Problem::unauthorized());
         }
         let (user, only) = (fact.user.clone(), fact.team.clone());
-        Ok(Caller { user, via: Via::Token(id), scope: fact.scope, only, address })
+        Ok(Caller { user, via: Via::Token(id), scope: fact.scope, only, expires: fact.expires, address })
     }
 
     /// A caller in a team: the one that is asked for, or their first by name.
@@ -158,7 +154,7 @@ impl Identity {
         let role = team.as_ref().and_then(|team| known.registry.role(&caller.user, team));
         let (team, role) =
             team.zip(role).ok_or_else(|| Problem::not_found("no such team: /api/v1/me lists yours"))?;
-        let Caller { user, via, scope, only: _, address } = caller;
+        let Caller { user, via, scope, address, only: _, expires: _ } = caller;
         Ok(Principal { user, via, scope, team, role, address })
     }
 

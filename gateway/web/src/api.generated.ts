@@ -789,10 +789,17 @@ export interface components {
         };
         /** @description Who is here, for a page that has just been opened. */
         AuthState: {
+            /**
+             * Format: date-time
+             * @description When the access token, or the personal one, that the request had ends.
+             */
+            access_expires?: string | null;
             /** @description Nobody owns this gateway yet: `POST /api/v1/auth/setup` with the code makes the first owner. */
             needs_setup: boolean;
             /** @description Whoever comes may register. */
             open_registration: boolean;
+            /** @description Whether there is a refresh cookie: without one, `POST /api/v1/auth/refresh` cannot help a browser. */
+            refreshable: boolean;
             /** @description Whether the request had a good session or token. */
             signed_in: boolean;
             /** @description Their teams. */
@@ -1411,22 +1418,31 @@ export interface components {
             /** @description What the link ends with. */
             token: string;
         };
-        /** @description To what somebody is invited. */
+        /** @description An open invitation. */
         InvitationView: {
+            /** @description Who invites. */
+            by: components["schemas"]["UserId"];
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            created: string;
             /**
              * Format: date-time
              * @description When it ends.
              */
             expires: string;
+            /** @description Which. */
+            id: components["schemas"]["InvitationId"];
+            /** @description For whom, in the inviting one's words. */
+            note: string;
             /**
-             * @description What they will be.
-             * @example viewer
+             * Format: int64
+             * @description Its place in the journal.
              */
-            role: string;
-            /** @description The team. */
-            team: components["schemas"]["TeamId"];
-            /** @description What it is called. */
-            team_name: string;
+            revision: number;
+            /** @description What the invited one will be. */
+            role: components["schemas"]["Role"];
         };
         /**
          * @description How a metric behaves over time.
@@ -1889,6 +1905,23 @@ export interface components {
             expires: string;
             /** @description It. */
             jwt: string;
+        };
+        /** @description To what somebody is invited. */
+        OpenedInvitation: {
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires: string;
+            /**
+             * @description What they will be.
+             * @example viewer
+             */
+            role: string;
+            /** @description The team. */
+            team: components["schemas"]["TeamId"];
+            /** @description What it is called. */
+            team_name: string;
         };
         /**
          * @description Whether something was done.
@@ -2569,7 +2602,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["InvitationView"];
+                    "application/json": components["schemas"]["OpenedInvitation"];
                 };
             };
             /** @description Something is wrong with the request; the problem names the fields */
