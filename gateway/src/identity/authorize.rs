@@ -185,3 +185,43 @@ impl Identity {
         Err(End::RoleChanged)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::tests::Alone;
+    use watchkeeper_schemas::journal::{Fact, Member, Role, Team, Token, User};
+    use watchkeeper_schemas::subjects::JournalScope;
+
+    /// One user in one team, with a token that ends then.
+    fn facts(expires: UnixMs) -> Vec<(JournalScope, Fact)> {
+        let (ours, ci): (TeamId, TokenId) = ("ours".parse().unwrap(), "ci".parse().unwrap());
+        let user: UserId = "olga".parse().unwrap();
+        let team = JournalScope::Team(ours.clone());
+        let token = Token { user: user.clone(), name: "ci".into(), scope: Scope::Read, team: None, expires };
+        let person = User { display_name: "Olga".into(), disabled: false };
+        vec![
+            (team.clone(), Fact::Team { id: ours, value: Some(Team { name: "Ours".into() }) }),
+            (JournalScope::Everyone, Fact::User { id: user.clone(), value: Some(person) }),
+            (team, Fact::Member { id: user, value: Some(Member { role: Role::Viewer }) }),
+            (JournalScope::Everyone, Fact::Token { id: ci, value: Some(token) }),
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_personal_token_ends_by_itself_and_so_does_what_was_opened_with_it() {
+        let (alone, address) = (Alone::new().await, IpAddr::from([127, 0, 0, 1]));
+        let shown = alone.token("ci");
+        let later = UnixMs(now().0 + 60_000);
+        alone.say(facts(later));
+        let caller = alone.identity.bearer(&shown, address).unwrap();
+        assert_eq!(caller.expires, later);
+        let principal = alone.identity.of_team(caller, None).unwrap();
+        assert_eq!(alone.identity.still(&principal), Ok(()));
+
+        alone.say(facts(UnixMs(now().0)));
+        let problem = alone.identity.bearer(&shown, address).unwrap_err();
+        assert_eq!(problem.status(), axum::http::StatusCode::UNAUTHORIZED);
+        assert_eq!(alone.identity.still(&principal), Err(End::SignedOut));
+    }
+}

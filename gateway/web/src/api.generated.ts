@@ -1896,8 +1896,8 @@ export interface components {
             /** @description The token: goes into `Authorization: Bearer`. */
             token: string;
         };
-        /** @description A newer credential. */
-        NewerCredential: {
+        /** @description A newer credential, and how the host is to be watched from now on. */
+        NewerCredential: components["schemas"]["Watching"] & {
             /**
              * Format: date-time
              * @description When it ends unless it is renewed.
@@ -2295,8 +2295,20 @@ export interface components {
          * @enum {string}
          */
         Via: "session" | "token" | "credential" | "machine" | "nobody";
+        /** @description How an agent is to watch its host, as people have set it. */
+        Watching: {
+            /**
+             * Format: int32
+             * @description Interval between samples, in milliseconds.
+             */
+            interval_ms: number;
+            /** @description File systems to tell; empty: every real one. */
+            mounts: string[];
+            /** @description Collectors that are switched off. */
+            without: components["schemas"]["Collector"][];
+        };
         /** @description What an agent starts with. */
-        Welcome: {
+        Welcome: components["schemas"]["Watching"] & {
             /**
              * Format: date-time
              * @description When the credential ends unless it is renewed.
@@ -2304,15 +2316,8 @@ export interface components {
             expires: string;
             /** @description The host's id. */
             host: components["schemas"]["HostId"];
-            /**
-             * Format: int32
-             * @description Interval between samples, in milliseconds.
-             */
-            interval_ms: number;
             /** @description Its credential, which belongs to its key. */
             jwt: string;
-            /** @description File systems to tell; empty: every real one. */
-            mounts: string[];
             /** @description The name that people gave it. */
             name: string;
             /** @description Where its samples go. */
@@ -2324,8 +2329,6 @@ export interface components {
             shard: string;
             /** @description The host's team. */
             team: components["schemas"]["TeamId"];
-            /** @description Collectors that are switched off. */
-            without: components["schemas"]["Collector"][];
         };
     };
     responses: never;
