@@ -21,6 +21,10 @@ const PASSWORD: &str = "a night watch of nine bells";
 fn an_agent_is_enrolled_and_publishes_over_tls_alone() {
     let stand = Stand::start();
     let code = stand.wait("the code of the first owner", |stand| {
+        let (status, state) = stand.get("/api/v1/auth/state", "")?;
+        if state["needs_setup"] != true {
+            return Err(format!("{status} {state}"));
+        }
         let text =
             std::fs::read_to_string(stand.path("secrets/bootstrap.code")).map_err(|it| it.to_string())?;
         let written: Value = serde_json::from_str(&text).map_err(|it| it.to_string())?;
@@ -162,15 +166,12 @@ impl Stand {
 
     fn get(&self, path: &str, access: &str) -> Result<(u16, Value), String> {
         let request = self.http.get(format!("{}{path}", self.url));
-        answer(request.header("authorization", format!("Bearer {access}")).call())
+        answer(bearer(request, access).call())
     }
 
     fn post(&self, path: &str, access: &str, body: &Value) -> Result<(u16, Value), String> {
-        let mut request = self.http.post(format!("{}{path}", self.url));
-        if !access.is_empty() {
-            request = request.header("authorization", format!("Bearer {access}"));
-        }
-        answer(request.send_json(body))
+        let request = self.http.post(format!("{}{path}", self.url));
+        answer(bearer(request, access).send_json(body))
     }
 
     /// Waits for a condition; panics with the last state and the logs.
@@ -203,6 +204,11 @@ fn program(name: &str) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// The request of whoever holds this access token, or of nobody.
+fn bearer<B>(request: ureq::RequestBuilder<B>, access: &str) -> ureq::RequestBuilder<B> {
+    if access.is_empty() { request } else { request.header("authorization", format!("Bearer {access}")) }
 }
 
 fn answer(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<(u16, Value), String> {
