@@ -36,7 +36,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin watchkeeper \
     && install -d -o watchkeeper -g watchkeeper -m 0750 \
-        /data/nats /data/gateway /data/questdb /data/questdb-admin /data/questdb-reader \
+        /data/nats /data/nats/operator /data/nats/gateway /data/gateway /data/questdb /data/questdb-admin /data/questdb-reader \
     && install -d -o watchkeeper -g watchkeeper -m 0700 /var/lib/watchkeeper-agent
 USER 10001:10001
 

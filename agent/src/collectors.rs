@@ -25,7 +25,7 @@ pub enum Mounts {
 }
 
 /// What is read, and where.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observe {
     /// The host's `/`; elsewhere where a container sees its host.
     pub root: PathBuf,

@@ -1,14 +1,15 @@
 //! `enroll`: a token becomes a credential. The key is made here and leaves this host never, the token is kept nowhere.
 
-use crate::collectors::{Mounts, Observe, collector};
+use crate::collectors::{Mounts, Observe};
 use crate::credential::Credential;
 use crate::folder::Folder;
 use crate::gateway::{Enrol, Enrolled, Facts, Gateway, GatewayError};
 use crate::linux::Host;
-use crate::settings::{EnrollArguments, read_interval};
+use crate::settings::EnrollArguments;
+use crate::settings_file::{self, SettingsFile};
 use nkeys::KeyPair;
 use std::convert::Infallible;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -87,7 +88,7 @@ pub fn enroll(arguments: &EnrollArguments) -> Result<Kept, EnrollError> {
     let enrolled = exchange(&gateway, &token, &key, &arguments.root)?;
     let credential = Credential::new(&enrolled.jwt, key).map_err(EnrollError::Answer)?;
     let creds = check(&enrolled, &credential)?;
-    let settings = settings(&enrolled, &gateway, arguments);
+    let settings = SettingsFile::new(&enrolled, gateway.url(), arguments).text();
     match authority {
         Some(pem) => folder.put(&folder.authority(), &pem),
         None => folder.remove(&folder.authority()),
@@ -168,42 +169,8 @@ fn check(enrolled: &Enrolled, credential: &Credential) -> Result<String, EnrollE
             wrong(&format!("nats_url {:?} is no address of a server: {error}", enrolled.nats_url))
         })?;
     }
-    read_interval(&interval(enrolled)).map_err(|error| wrong(&error))?;
-    for name in &enrolled.without {
-        collector(name).map_err(|error| wrong(&error))?;
-    }
+    settings_file::check(&enrolled.watch).map_err(|error| wrong(&error))?;
     credential.text().map_err(|error| wrong(&error))
-}
-
-fn interval(enrolled: &Enrolled) -> String {
-    format!("{}ms", enrolled.interval_ms)
-}
-
-/// The settings as a configuration file. Strings and lists are written as in JSON, which TOML reads alike.
-fn settings(enrolled: &Enrolled, gateway: &Gateway, arguments: &EnrollArguments) -> String {
-    let mut text =
-        String::from("# Written by `watchkeeper-agent enroll`; each line is a flag of `run` or `renew`.\n");
-    let auto = ["auto".to_owned()];
-    let mounts = if enrolled.mounts.is_empty() { &auto[..] } else { &enrolled.mounts };
-    let (root, none) = (arguments.root.to_string_lossy(), Path::new("/"));
-    let mut line = |key: &str, value: serde_json::Value| {
-        // Writing to a String cannot fail.
-        let _infallible = writeln!(text, "{key} = {value}");
-    };
-    line("gateway", gateway.url().into());
-    line("nats", enrolled.nats_url.as_str().into());
-    line("interval", interval(enrolled).into());
-    line("mounts", mounts.into());
-    if !enrolled.without.is_empty() {
-        line("without", enrolled.without.as_slice().into());
-    }
-    if arguments.root != none {
-        line("root", root.into());
-    }
-    if arguments.allow_http {
-        line("allow_http", true.into());
-    }
-    text
 }
 
 #[cfg(test)]
@@ -225,36 +192,5 @@ mod tests {
             assert!(told.contains("page"), "{told}");
         }
         assert!(token(None, &"x".repeat(TOKEN_BYTES_MAX + 1)).is_err());
-    }
-
-    #[test]
-    fn settings_are_a_configuration_that_run_reads() {
-        let answer = serde_json::json!({
-            "team": "ops", "host": "web-1", "shard": "07", "nats_url": "tls://n.example.org:4222", "jwt": "a.b.c",
-            "interval_ms": 10_000, "mounts": ["/", "/srv/\"a\" b"], "without": ["disk_io"], "expires": "later"
-        });
-        let enrolled: Enrolled = serde_json::from_value(answer).unwrap();
-        let gateway = Gateway::new("https://w.example.org", None, false).unwrap();
-        let arguments = EnrollArguments {
-            gateway: String::new(),
-            token: None,
-            dir: None,
-            no_start: true,
-            ca: None,
-            allow_http: true,
-            root: "/host".into(),
-        };
-        let text = settings(&enrolled, &gateway, &arguments);
-        for line in [
-            r#"gateway = "https://w.example.org""#,
-            r#"nats = "tls://n.example.org:4222""#,
-            r#"interval = "10000ms""#,
-            r#"mounts = ["/","/srv/\"a\" b"]"#,
-            r#"without = ["disk_io"]"#,
-            r#"root = "/host""#,
-            "allow_http = true",
-        ] {
-            assert!(text.lines().any(|it| it == line), "{line} is missing in\n{text}");
-        }
     }
 }

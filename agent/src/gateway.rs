@@ -57,6 +57,14 @@ pub struct Enrolled {
     pub nats_url: String,
     /// Its credential, without the key.
     pub jwt: String,
+    /// How it is to watch.
+    #[serde(flatten)]
+    pub watch: Watch,
+}
+
+/// How a host is to be watched, as people have set it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Watch {
     /// Time between samples, in milliseconds.
     pub interval_ms: u64,
     /// File systems to tell; empty: every real one.
@@ -93,6 +101,9 @@ impl Renew<'_> {
 pub struct Renewed {
     /// The new JWT, for the same key.
     pub jwt: String,
+    /// How the host is to be watched now.
+    #[serde(flatten)]
+    pub watch: Watch,
 }
 
 /// Why a gateway gave no answer that can be used.
@@ -383,7 +394,7 @@ mod tests {
         {
             assert!(matches!(judged(status, body), Err(GatewayError::Stranger { .. })), "{status} {body}");
         }
-        assert_eq!(judged(200, r#"{"jwt":"a.b.c","more":1}"#).unwrap().jwt, "a.b.c");
+        assert_eq!(judged(200, r#"{"jwt":"a.b.c","interval_ms":5000,"more":1}"#).unwrap().jwt, "a.b.c");
     }
 
     #[test]

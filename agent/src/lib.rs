@@ -25,3 +25,4 @@ pub mod renewal;
 pub mod run;
 pub mod sampler;
 pub mod settings;
+pub mod settings_file;

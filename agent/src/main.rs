@@ -36,16 +36,27 @@ fn main() -> ExitCode {
 
 /// What was typed; for an enrolled host with the settings of its folder below it.
 fn arguments() -> Result<(Arguments, Option<Folder>), ExitCode> {
-    let typed: Vec<OsString> = std::env::args_os().collect();
-    let read = |words: Vec<OsString>| -> Arguments {
-        configure(words.into_iter()).unwrap_or_else(|told: clap::Error| told.exit())
-    };
-    let arguments = read(typed.clone());
+    let arguments = read(None).unwrap_or_else(|told| told.exit());
     let Some(folder) = arguments.folder().map_err(|mistakes| mistaken(&mistakes))? else {
         return Ok((arguments, None));
     };
-    let settings = [OsString::from("--config"), folder.settings().into()];
-    Ok((read([typed, settings.into()].concat()), Some(folder)))
+    Ok((read(Some(&folder)).unwrap_or_else(|told| told.exit()), Some(folder)))
+}
+
+/// What was typed, with the settings of a folder below it.
+fn read(folder: Option<&Folder>) -> Result<Arguments, clap::Error> {
+    let settings = folder.map(|folder| [OsString::from("--config"), folder.settings().into()]);
+    configure(std::env::args_os().chain(settings.into_iter().flatten()))
+}
+
+/// What `run` was to do if it began now.
+fn run_again(folder: Option<&Folder>) -> Result<RunSettings, Mistakes> {
+    match read(folder).map_err(|told| Mistakes(vec![told.to_string()]))?.command {
+        Command::Run(arguments) => arguments.settings(folder.cloned()),
+        Command::Enroll(_) | Command::Renew(_) | Command::Check(_) => {
+            Err(Mistakes(vec!["the command line is not that of `run`".to_owned()]))
+        }
+    }
 }
 
 /// Enrolls, then becomes `run` as a new program: the token is no longer among its arguments.
@@ -78,7 +89,7 @@ fn enroll_command(arguments: &EnrollArguments) -> ExitCode {
 }
 
 fn run_command(arguments: &RunArguments, folder: Option<Folder>) -> ExitCode {
-    let settings = match arguments.settings(folder) {
+    let settings = match arguments.settings(folder.clone()) {
         Ok(settings) => settings,
         Err(mistakes) => return mistaken(&mistakes),
     };
@@ -88,7 +99,7 @@ fn run_command(arguments: &RunArguments, folder: Option<Folder>) -> ExitCode {
             settings.subject.host, settings.subject.team
         ));
     }
-    match publish(settings) {
+    match publish(settings, folder.as_ref()) {
         Err(error) if error.downcast_ref().is_some_and(|why| matches!(why, RunError::CutOff(_))) => {
             tracing::error!("{error}");
             ExitCode::from(EXIT_CUT_OFF)
@@ -122,9 +133,9 @@ fn check_command(arguments: &CheckArguments) -> ExitCode {
     }
 }
 
-fn publish(settings: RunSettings) -> Result<(), Box<dyn Error>> {
+fn publish(settings: RunSettings, folder: Option<&Folder>) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { Ok(run(settings, shutdown_signal()?).await?) })
+    runtime.block_on(async { Ok(run(settings, || run_again(folder), shutdown_signal()?).await?) })
 }
 
 fn ended(result: Result<(), Box<dyn Error>>) -> ExitCode {

@@ -3,14 +3,15 @@
 
 use crate::credential::{Credential, CredentialError, Lifetime};
 use crate::folder::Folder;
-use crate::gateway::{Gateway, GatewayError, Renew};
+use crate::gateway::{Gateway, GatewayError, Renew, Watch};
 use crate::sampler::now;
+use crate::settings_file::{self, SettingsFile};
 use data_encoding::BASE64URL_NOPAD;
 use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use watchkeeper_streams::backoff::{Backoff, jittered};
 
@@ -60,7 +61,7 @@ pub enum RenewError {
     },
 }
 
-/// Has the credential in `folder` signed anew and keeps it.
+/// Has the credential in `folder` signed anew and keeps it, with how the host is to be watched now.
 ///
 /// # Errors
 /// When it was not; the one that was there then stays.
@@ -79,14 +80,31 @@ pub fn renew(folder: &Folder, gateway: &str, allow_http: bool) -> Result<(), Ren
         return Err(answer(&"it is of another host"));
     }
     let text = credential.text().map_err(|error| answer(&error))?;
-    let kept = folder.put(&folder.creds(), text.as_bytes());
-    kept.map_err(|source| RenewError::Keep { folder: folder.clone(), source })
+    let unkept = |source| RenewError::Keep { folder: folder.clone(), source };
+    folder.put(&folder.creds(), text.as_bytes()).map_err(unkept)?;
+    // After the credential, which must not wait for settings that this version cannot use.
+    settings_file::check(&renewed.watch).map_err(|error| answer(&error))?;
+    follow(folder, &renewed.watch).map_err(unkept)
 }
 
-/// Keeps the credential of an enrolled host good; ends only when the gateway says that the host is cut off.
+/// Has the settings of the folder say how the host is to be watched; whoever names settings of their own keeps them.
+fn follow(folder: &Folder, watch: &Watch) -> io::Result<()> {
+    let text = match std::fs::read_to_string(folder.settings()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read?,
+    };
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let found = SettingsFile::read(&text).map_err(invalid)?;
+    let mut wanted = found.clone();
+    wanted.watch(watch);
+    if wanted == found { Ok(()) } else { folder.put(&folder.settings(), wanted.text().as_bytes()) }
+}
+
+/// Keeps the credential of an enrolled host good, and tells `renewed` when it was signed anew; ends only when the
+/// gateway says that the host is cut off.
 ///
 /// The connection picks the new one up by itself: it reads the file each time.
-pub async fn keep(enrolled: Option<Folder>, mut refused: watch::Receiver<u32>) -> CutOff {
+pub async fn keep(enrolled: Option<Folder>, mut refused: watch::Receiver<u32>, renewed: &Notify) -> CutOff {
     let Some(folder) = enrolled else { return std::future::pending().await };
     let mut pace = Backoff::new(ASK_WAIT_FIRST, ASK_WAIT_MAX);
     loop {
@@ -95,7 +113,10 @@ pub async fn keep(enrolled: Option<Folder>, mut refused: watch::Receiver<u32>) -
             () = steadily_refused(&mut refused) => {}
         }
         match ask(&folder).await {
-            Told::Renewed => tracing::info!("the credential was signed anew"),
+            Told::Renewed => {
+                tracing::info!("the credential was signed anew");
+                renewed.notify_one();
+            }
             Told::CutOff(said) => return CutOff { said },
             Told::NotNow(why) => {
                 tracing::warn!(why, "the credential could not be renewed, trying again later")

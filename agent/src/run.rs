@@ -4,12 +4,13 @@ use crate::clock::{tick_offset_ms, until_next_tick};
 use crate::folder::Folder;
 use crate::publisher::{PublishError, Publisher};
 use crate::renewal::{self, CutOff};
-use crate::sampler::{Sampler, now};
-use crate::settings::RunSettings;
+use crate::sampler::{Sampler, millis, now};
+use crate::settings::{Mistakes, RunSettings};
 use std::pin::pin;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use watchkeeper_schemas::ids::HostId;
 
 /// The first sample comes soon, whatever the interval; rates need a moment.
 const FIRST_TICK_AFTER: Duration = Duration::from_secs(1);
@@ -30,19 +31,24 @@ pub enum RunError {
     CutOff(#[from] CutOff),
 }
 
-/// Publishes samples until `stop` turns true, then what is queued, for a while.
+/// Publishes samples until `stop` turns true, then what is queued, for a while. What is to be watched, and how often, is
+/// read `again` after each renewal, as people may have set it anew.
 ///
 /// # Errors
 /// When the agent cannot go on. A broker that is away or refuses is no such reason, unless the gateway says, too, that
 /// this host was cut off.
-pub async fn run(settings: RunSettings, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
-    let RunSettings { observe, connect, subject, interval, enrolled } = settings;
+pub async fn run(
+    settings: RunSettings,
+    again: impl Fn() -> Result<RunSettings, Mistakes>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    let RunSettings { mut observe, connect, subject, mut interval, enrolled } = settings;
     let roots = enrolled.as_ref().map(Folder::authority).filter(|file| file.exists());
     let mut publisher = Publisher::connect(&connect, roots.as_deref(), &subject).await?;
-    let mut cut_off = pin!(renewal::keep(enrolled, publisher.refused()));
-    let interval_ms = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
-    let offset_ms = tick_offset_ms(&subject.host, interval_ms);
+    let renewed = Notify::new();
+    let mut cut_off = pin!(renewal::keep(enrolled, publisher.refused(), &renewed));
     tracing::info!(team = %subject.team, host = %subject.host, ?interval, "agent started");
+    let host = subject.host.clone();
     let mut sampler = Sampler::new(&observe, subject, interval)?;
     let mut next_tick = Instant::now() + FIRST_TICK_AFTER;
     loop {
@@ -54,8 +60,18 @@ pub async fn run(settings: RunSettings, mut stop: watch::Receiver<bool>) -> Resu
                     Ok(frame) => publisher.push(seq, frame),
                     Err(error) => tracing::error!(seq, %error, "a sample could not be encoded"),
                 }
-                next_tick = Instant::now() + until_next_tick(now().wall_ms, interval_ms, offset_ms);
+                next_tick = Instant::now() + until_tick(&host, interval);
             }
+            () = renewed.notified() => match again() {
+                Ok(wanted) if (&wanted.observe, wanted.interval) == (&observe, interval) => {}
+                Ok(wanted) => {
+                    (observe, interval) = (wanted.observe, wanted.interval);
+                    tracing::info!(?interval, ?observe, "this host is watched as it was set anew");
+                    sampler.watch(&observe, interval);
+                    next_tick = Instant::now() + FIRST_TICK_AFTER;
+                }
+                Err(mistakes) => tracing::error!(%mistakes, "this host is watched as before"),
+            },
             connected_anew = publisher.happens() => {
                 if connected_anew? {
                     sampler.tell_inventory();
@@ -73,6 +89,12 @@ pub async fn run(settings: RunSettings, mut stop: watch::Receiver<bool>) -> Resu
         undelivered => tracing::warn!(undelivered, "stopped, samples were not delivered"),
     }
     Ok(())
+}
+
+/// Time until this host's turn in the interval.
+fn until_tick(host: &HostId, interval: Duration) -> Duration {
+    let interval_ms = millis(interval);
+    until_next_tick(now().wall_ms, interval_ms, tick_offset_ms(host, interval_ms))
 }
 
 async fn flush(publisher: &mut Publisher) -> Result<(), PublishError> {

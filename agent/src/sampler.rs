@@ -48,11 +48,18 @@ impl Sampler {
             subject,
             boot,
             seq: 0,
-            interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
+            interval_ms: millis(interval),
             inventory_due: true,
             too_large_told: false,
             frame: Vec::new(),
         })
+    }
+
+    /// Watches otherwise from now on; rates count from here, numbers go on.
+    pub fn watch(&mut self, observe: &Observe, interval: Duration) {
+        self.host = Host::open(observe, Instant::now());
+        self.interval_ms = millis(interval);
+        self.inventory_due = true;
     }
 
     /// The next sample; `lost` of those before were given up.
@@ -95,6 +102,11 @@ impl Sampler {
             }
         }
     }
+}
+
+/// An interval as it travels.
+pub(crate) fn millis(interval: Duration) -> u32 {
+    u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// Halves the longest list; false where nothing is left to leave out.
@@ -152,6 +164,19 @@ mod tests {
         assert_eq!((told[0], told[2], told[3]), (true, true, false));
         assert!(samples.iter().is_sorted_by(|a, b| a.time < b.time && a.boot == b.boot));
         assert!(samples.iter().all(|sample| sample.lost_samples == 3));
+    }
+
+    #[test]
+    fn who_watches_otherwise_counts_on_and_says_how_often() {
+        let mut sampler = sampler();
+        let before = sampler.sample(0);
+        let without = vec![crate::collectors::Collector::Memory];
+        let observe = Observe { root: "/".into(), mounts: Mounts::Auto, without };
+        sampler.watch(&observe, Duration::from_secs(60));
+        let after = sampler.sample(0);
+        assert_eq!((after.seq, after.boot), (before.seq + 1, before.boot));
+        assert_eq!((before.interval_ms, after.interval_ms), (5000, 60_000));
+        assert!(before.memory.is_some() && after.memory.is_none());
     }
 
     #[test]

@@ -228,7 +228,8 @@ fn renewal_proves_the_key_and_only_a_clear_no_is_for_good() {
     let double = Double::start(move |path, body| match (path, body["time"].as_u64()) {
         ("/api/v1/enrol", _) => enrols(path, body),
         (_, time) if proves(body, time.unwrap()) => {
-            (200, "", json!({"jwt": jwt(body["public_key"].as_str().unwrap(), later)}).to_string())
+            let jwt = jwt(body["public_key"].as_str().unwrap(), later);
+            (200, "", json!({"jwt": jwt, "interval_ms": 60_000, "mounts": [], "without": []}).to_string())
         }
         _ => (400, "", r#"{"title":"the signature is wrong"}"#.to_owned()),
     });
@@ -240,6 +241,9 @@ fn renewal_proves_the_key_and_only_a_clear_no_is_for_good() {
     let renewed = file(&dir, "agent.creds");
     let seed = |text: &str| text.lines().find(|line| line.starts_with("SU")).map(ToOwned::to_owned);
     assert!(renewed != creds && seed(&renewed) == seed(&creds), "{renewed}");
+    let (before, settings) = (settings, file(&dir, "agent.toml"));
+    assert!(before.contains(r#"interval = "10000ms""#) && before.contains("disk_io"), "{before}");
+    assert!(settings.contains(r#"interval = "60000ms""#) && !settings.contains("disk_io"), "{settings}");
 
     let gone = REFUSED.to_owned();
     let busy = r#"{"title":"Conflict","status":409,"detail":"held off for flooding"}"#.to_owned();

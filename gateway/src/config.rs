@@ -17,7 +17,7 @@ use watchkeeper_streams::program::LogFormat;
     version,
     about = "Watchkeeper's gateway: the page, the HTTP API and the live stream, from NATS and QuestDB",
     after_help = "A first start by hand:\n  watchkeeper-gateway nats setup --dir data/nats\n  nats-server -c data/nats/nats-server.conf\n  \
-                  watchkeeper-gateway run --nats-creds data/nats/creds/gateway.creds \\\n    \
+                  watchkeeper-gateway run --nats-creds data/nats/gateway/gateway.creds \\\n    \
                   --questdb-password-file data/questdb-reader.password\nThen open http://127.0.0.1:7171. \
                   `cargo xtask up` does all of it."
 )]
@@ -116,7 +116,7 @@ pub struct RunArgs {
         long,
         env = "WATCHKEEPER_NATS_CREDS",
         value_name = "FILE",
-        default_value = "data/nats/creds/gateway.creds"
+        default_value = "data/nats/gateway/gateway.creds"
     )]
     pub nats_creds: PathBuf,
     /// The NATS server's folder, whose keys sign the credentials of agents and readers.

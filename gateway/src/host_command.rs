@@ -72,7 +72,7 @@ pub struct At {
         long,
         env = "WATCHKEEPER_NATS_CREDS",
         value_name = "FILE",
-        default_value = "data/nats/creds/gateway.creds"
+        default_value = "data/nats/gateway/gateway.creds"
     )]
     nats_creds: PathBuf,
     /// The NATS server's folder.

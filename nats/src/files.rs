@@ -150,6 +150,16 @@ pub(crate) fn remove(path: &Path) -> Result<(), SetupError> {
     }
 }
 
+/// Removes a folder, if it is there and nothing is in it.
+pub(crate) fn remove_empty_dir(path: &Path) -> Result<(), SetupError> {
+    match fs::remove_dir(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Ok(())
+        }
+        removed => removed.map_err(failed("remove", path)),
+    }
+}
+
 /// Names of the files in a folder, sorted; none when it does not exist.
 pub(crate) fn names(dir: &Path) -> Result<Vec<String>, SetupError> {
     let entries = match fs::read_dir(dir) {

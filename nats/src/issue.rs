@@ -5,7 +5,7 @@ use crate::claims::{Account, Claims, ClaimsError, User};
 use crate::creds::{self, Creds};
 use crate::files::{self, Outcome, SetupError};
 use crate::holder::Holder;
-use crate::keys::{self, AccountKeys};
+use crate::keys::{self, Signer};
 use crate::layout::Layout;
 use crate::setup::{now, read_account};
 use nkeys::KeyPair;
@@ -53,7 +53,7 @@ pub fn issue_agent(layout: &Layout, team: &TeamId, host: &HostId) -> Result<Issu
 /// # Errors
 /// When the team is not set up, or a file cannot be read or written.
 pub fn issue_reader(layout: &Layout, team: &TeamId, name: &ReaderName) -> Result<Issued, SetupError> {
-    AccountKeys::read(layout, &AccountName::Agents(team.clone()))?;
+    keys::read_id(layout, &AccountName::Agents(team.clone()))?;
     issue_to(layout, &Holder::Reader { team: team.clone(), name: name.clone() })
 }
 
@@ -72,9 +72,10 @@ pub fn issue_fleet(layout: &Layout, team: &TeamId) -> Result<Issued, SetupError>
 /// revoked already; setup then makes a new one.
 pub fn rotate(layout: &Layout, program: Program) -> Result<Rotation, SetupError> {
     let operator = keys::read_operator(layout)?;
-    let keys = AccountKeys::read(layout, &program.account())?;
+    let holder = Holder::Program(program);
+    let signer = Signer::read(layout, &holder)?;
     let _lock = files::lock(&layout.dir)?;
-    let path = layout.account_jwt(&keys.id());
+    let path = layout.account_jwt(&signer.account);
     let (mut account_jwt, mut account) = read_account(&path)?.ok_or_else(|| missing_account(&path))?;
     let file = layout.program_creds(program);
     let old = read_creds(&file)?;
@@ -83,7 +84,7 @@ pub fn rotate(layout: &Layout, program: Program) -> Result<Rotation, SetupError>
         account_jwt = account.sign(&operator, now()).map_err(|source| corrupt(&path, source))?;
         files::write(&path, &account_jwt)?;
     }
-    issue(layout, &Issuer { keys: &keys, account: &account.body }, &Holder::Program(program))?;
+    issue(layout, &signer, &account.body, &holder)?;
     Ok(Rotation { creds: file, revoked: old.map(|old| old.claims.subject), account_jwt })
 }
 
@@ -91,29 +92,23 @@ pub fn rotate(layout: &Layout, program: Program) -> Result<Rotation, SetupError>
 pub(crate) fn issue_program(
     layout: &Layout,
     program: Program,
-    keys: &AccountKeys,
     account: &Account,
 ) -> Result<Issued, SetupError> {
-    issue(layout, &Issuer { keys, account }, &Holder::Program(program))
+    let holder = Holder::Program(program);
+    issue(layout, &Signer::read(layout, &holder)?, account, &holder)
 }
 
 fn issue_to(layout: &Layout, holder: &Holder) -> Result<Issued, SetupError> {
-    let keys = AccountKeys::read(layout, &holder.account())?;
+    let signer = Signer::read(layout, holder)?;
     let _lock = files::lock(&layout.dir)?;
-    let path = layout.account_jwt(&keys.id());
+    let path = layout.account_jwt(&signer.account);
     let (_, claims) = read_account(&path)?.ok_or_else(|| missing_account(&path))?;
-    issue(layout, &Issuer { keys: &keys, account: &claims.body }, holder)
-}
-
-/// The account that answers for a credential.
-struct Issuer<'a> {
-    keys: &'a AccountKeys,
-    account: &'a Account,
+    issue(layout, &signer, &claims.body, holder)
 }
 
 /// Makes or completes the credential in the holder's file: the key in it stays unless it is revoked, the JWT stays
 /// when it says what it should.
-fn issue(layout: &Layout, issuer: &Issuer<'_>, holder: &Holder) -> Result<Issued, SetupError> {
+fn issue(layout: &Layout, signer: &Signer, account: &Account, holder: &Holder) -> Result<Issued, SetupError> {
     let (file, name) = (layout.creds_of(holder), holder.to_string());
     let found = read_creds(&file)?;
     if found.as_ref().is_some_and(|found| found.claims.name != name) {
@@ -124,32 +119,29 @@ fn issue(layout: &Layout, issuer: &Issuer<'_>, holder: &Holder) -> Result<Issued
             source,
         });
     }
-    let found = found.filter(|old| !issuer.account.revokes(&old.claims.subject, old.claims.issued_at));
+    let found = found.filter(|old| !account.revokes(&old.claims.subject, old.claims.issued_at));
     let fresh = KeyPair::new_user();
     let key = found.as_ref().map_or(&fresh, |found| &found.key);
-    let (wanted, signer) =
-        user_claims(issuer.keys, holder, key.public_key(), None).map_err(|e| corrupt(&file, e))?;
+    let wanted = user_claims(signer, holder, key.public_key(), None);
     let outcome = match &found {
-        Some(found) if found.claims.states_the_same(&wanted, signer) => Outcome::Kept,
+        Some(found) if found.claims.states_the_same(&wanted, &signer.key) => Outcome::Kept,
         Some(_) | None => {
-            let jwt = wanted.sign(signer, now()).map_err(|source| corrupt(&file, source))?;
+            let jwt = wanted.sign(&signer.key, now()).map_err(|source| corrupt(&file, source))?;
             files::write(&file, &creds::render(&jwt, key).map_err(|source| corrupt(&file, source))?)?
         }
     };
     Ok(Issued { creds: file, name, outcome })
 }
 
-/// What a holder's JWT says, and the key that signs it.
-pub(crate) fn user_claims<'a>(
-    keys: &'a AccountKeys,
+/// What a holder's JWT says.
+pub(crate) fn user_claims(
+    signer: &Signer,
     holder: &Holder,
     key: String,
     expires: Option<u64>,
-) -> Result<(Claims<User>, &'a KeyPair), ClaimsError> {
-    let signer =
-        keys.signer(holder.role()).ok_or(ClaimsError::Form("users of this account cannot have this role"))?;
-    let body = User { issuer_account: keys.id(), tags: holder.tags(), ..User::default() };
-    Ok((Claims { expires, ..Claims::new(key, holder.to_string(), body) }, signer))
+) -> Claims<User> {
+    let body = User { issuer_account: signer.account.clone(), tags: holder.tags(), ..User::default() };
+    Claims { expires, ..Claims::new(key, holder.to_string(), body) }
 }
 
 fn read_creds(file: &Path) -> Result<Option<Creds>, SetupError> {

@@ -3,6 +3,7 @@
 use crate::accounts::{AccountName, Role};
 use crate::claims::ClaimsError;
 use crate::files::{self, Outcome, SetupError};
+use crate::holder::Holder;
 use crate::layout::Layout;
 use nkeys::{KeyPair, KeyPairType};
 use std::path::{Path, PathBuf};
@@ -25,27 +26,49 @@ impl AccountKeys {
     pub(crate) fn signers(&self) -> Vec<(Role, String)> {
         self.roles.iter().map(|(role, key)| (*role, key.public_key())).collect()
     }
+}
 
-    /// The signing key of a role, `None` when users of this account cannot have it.
-    pub(crate) fn signer(&self, role: Role) -> Option<&KeyPair> {
-        self.roles.iter().find(|(of, _)| *of == role).map(|(_, key)| key)
-    }
+/// The key that signs the users of one role, and the account that answers for them.
+pub(crate) struct Signer {
+    /// The account's public nkey.
+    pub(crate) account: String,
+    /// The key.
+    pub(crate) key: KeyPair,
+}
 
-    /// The keys of an account that exists.
-    pub(crate) fn read(layout: &Layout, account: &AccountName) -> Result<Self, SetupError> {
-        let read = |path: PathBuf| {
-            read_key(&path, &KeyPairType::Account)?.ok_or_else(|| SetupError::Missing {
-                path,
-                remedy: format!(
-                    "The account {account} is not set up: type `watchkeeper-gateway nats setup` (with --team for \
-                     a new team)"
-                ),
-            })
-        };
-        let own = read(layout.account_key(account))?;
-        let roles = account.roles().iter().map(|role| Ok((*role, read(layout.role_key(account, *role))?)));
-        Ok(Self { own, roles: roles.collect::<Result<_, SetupError>>()? })
+impl Signer {
+    /// The one that signs `holder`, whose account exists.
+    pub(crate) fn read(layout: &Layout, holder: &Holder) -> Result<Self, SetupError> {
+        let name = holder.account();
+        let account = read_id(layout, &name)?;
+        let path = layout.role_key(&name, holder.role());
+        let key = read_key(&path, &KeyPairType::Account)?.ok_or_else(|| not_set_up(path, &name))?;
+        Ok(Self { account, key })
     }
+}
+
+/// The public nkey of an account that exists.
+pub(crate) fn read_id(layout: &Layout, account: &AccountName) -> Result<String, SetupError> {
+    let path = layout.account_id(account);
+    let id = files::read(&path)?.ok_or_else(|| not_set_up(path.clone(), account))?;
+    let corrupt = |source| SetupError::Corrupt {
+        path: path.clone(),
+        remedy: "Remove it and type `watchkeeper-gateway nats setup`: it is made again",
+        source,
+    };
+    let key = KeyPair::from_public_key(id.trim()).map_err(|source| corrupt(source.into()))?;
+    if matches!(key.key_pair_type(), KeyPairType::Account) {
+        Ok(key.public_key())
+    } else {
+        Err(corrupt(ClaimsError::Form("a key of another kind")))
+    }
+}
+
+fn not_set_up(path: PathBuf, account: &AccountName) -> SetupError {
+    let remedy = format!(
+        "The account {account} is not set up: type `watchkeeper-gateway nats setup` (with --team for a new team)"
+    );
+    SetupError::Missing { path, remedy }
 }
 
 /// Reads a key file; `None` when it does not exist.

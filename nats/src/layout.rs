@@ -48,37 +48,57 @@ impl Layout {
         self.dir.join("jetstream")
     }
 
-    /// Secret keys of operator and accounts.
+    /// What only setup and the processors see: the keys that sign accounts, and what could be mistaken for a program.
     #[must_use]
-    pub fn keys(&self) -> PathBuf {
-        self.dir.join("keys")
+    pub fn operator(&self) -> PathBuf {
+        self.dir.join("operator")
+    }
+
+    /// What the gateway sees: its credential, and the keys that sign agents and readers.
+    #[must_use]
+    pub fn gateway(&self) -> PathBuf {
+        self.dir.join("gateway")
     }
 
     /// The operator's own key; it signs nothing but the operator's JWT.
     #[must_use]
     pub fn operator_key(&self) -> PathBuf {
-        self.keys().join("operator.nk")
+        self.operator().join("operator.nk")
     }
 
     /// The key that signs accounts.
     #[must_use]
     pub fn operator_signing_key(&self) -> PathBuf {
-        self.keys().join("operator.signing.nk")
+        self.operator().join("operator.signing.nk")
     }
 
     /// An account's own key: its identity, signs nobody.
     #[must_use]
     pub fn account_key(&self, account: &AccountName) -> PathBuf {
-        self.keys().join(format!("{}.nk", account.file_stem()))
+        self.operator().join(format!("{}.nk", account.file_stem()))
+    }
+
+    /// The public half of an account's own key, beside the keys that sign its users.
+    #[must_use]
+    pub fn account_id(&self, account: &AccountName) -> PathBuf {
+        let dir = match account {
+            AccountName::Sys | AccountName::Core => self.operator(),
+            AccountName::Readers | AccountName::Agents(_) => self.gateway(),
+        };
+        dir.join(format!("{}.pub", account.file_stem()))
     }
 
     /// The key that signs the users of one role.
     #[must_use]
     pub fn role_key(&self, account: &AccountName, role: Role) -> PathBuf {
-        self.keys().join(format!("{}.{role}.nk", account.file_stem()))
+        let dir = match role {
+            Role::Agent | Role::Reader => self.gateway(),
+            Role::Sys | Role::Processors | Role::Gateway | Role::Fleet => self.operator(),
+        };
+        dir.join(format!("{}.{role}.nk", account.file_stem()))
     }
 
-    /// Credentials.
+    /// Credentials of others than our programs, made by hand.
     #[must_use]
     pub fn creds(&self) -> PathBuf {
         self.dir.join("creds")
@@ -93,6 +113,23 @@ impl Layout {
     /// The credential of a holder, where it was made by a command.
     #[must_use]
     pub fn creds_of(&self, holder: &Holder) -> PathBuf {
-        self.creds().join(format!("{holder}.creds"))
+        let dir = match holder {
+            Holder::Program(Program::Gateway) => self.gateway(),
+            Holder::Program(Program::Sys | Program::Processors) => self.operator(),
+            Holder::Agent { .. } | Holder::Reader { .. } | Holder::Fleet { .. } => self.creds(),
+        };
+        dir.join(format!("{holder}.creds"))
+    }
+
+    /// Where an earlier version kept all keys and credentials, and where each lies now.
+    pub(crate) fn earlier(&self, dir: &str, name: &str) -> Option<PathBuf> {
+        let new = match (dir, name) {
+            ("keys", name) if name.ends_with(".agent.nk") || name.ends_with(".reader.nk") => self.gateway(),
+            ("keys", name) if name.ends_with(".nk") => self.operator(),
+            ("creds", "gateway.creds") => self.gateway(),
+            ("creds", "sys.creds" | "processors.creds") => self.operator(),
+            _ => return None,
+        };
+        Some(new.join(name))
     }
 }

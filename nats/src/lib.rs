@@ -3,6 +3,7 @@
 //! [`setup()`] makes a server's folder; [`ensure_account`] and [`remove_team`] keep its accounts while the server runs.
 //! [`issue_agent`], [`issue_reader`] and [`issue_fleet`] put credentials into it, [`rotate`] replaces one of ours;
 //! [`sign_agent`] and [`make_reader`] make credentials that no file keeps. Who may do what stands in [`accounts`] alone.
+//! What only the processors may see and what the gateway may lies in folders of their own: [`Layout`].
 //! Nothing here talks to a server and nothing prints.
 
 pub mod accounts;

@@ -4,7 +4,7 @@ use crate::accounts::AccountName;
 use crate::claims::{Body, Claims, Kind, WHENEVER};
 use crate::files::{self, Outcome, SetupError};
 use crate::issue::missing_account;
-use crate::keys::{self, AccountKeys};
+use crate::keys;
 use crate::layout::Layout;
 use crate::setup::{Run, known_account, now, read_account};
 use nkeys::KeyPairType;
@@ -35,7 +35,7 @@ pub fn ensure_account(
 ) -> Result<AccountState, SetupError> {
     let operator = keys::read_operator(layout)?;
     let _lock = files::lock(&layout.dir)?;
-    let core = AccountKeys::read(layout, &AccountName::Core)?.id();
+    let core = keys::read_id(layout, &AccountName::Core)?;
     let known = known_account(layout, account)?;
     let mut run = Run::over(layout.clone(), known.into_iter().collect());
     let keys = run.account_keys(account)?;
@@ -90,6 +90,7 @@ pub fn remove_team(layout: &Layout, team: &TeamId) -> Result<(), SetupError> {
     for role in account.roles() {
         files::remove(&layout.role_key(&account, *role))?;
     }
+    files::remove(&layout.account_id(&account))?;
     // Last, because it says that there is something to remove.
     files::remove(&own)
 }

@@ -53,10 +53,11 @@ pub fn setup(options: &SetupOptions) -> Result<SetupReport, SetupError> {
     let tls = options.tls.whole()?;
     files::ensure_dir(&options.dir)?;
     let layout = Layout::new(files::whole_path(&options.dir)?);
-    for dir in [layout.accounts(), layout.jetstream(), layout.keys(), layout.creds()] {
+    for dir in [layout.accounts(), layout.jetstream(), layout.operator(), layout.gateway(), layout.creds()] {
         files::ensure_dir(&dir)?;
     }
     let _lock = files::lock(&layout.dir)?;
+    move_earlier(&layout)?;
     let teams = all_teams(&layout, &options.teams)?;
     let mut run = Run::over(layout.clone(), known_accounts(&layout)?);
     run.all(options.listen, &tls, &teams)?;
@@ -124,11 +125,11 @@ impl Run {
             self.account(&account, &keys, &core.id(), &signer, |_| {})?;
         }
         for program in Program::ALL {
-            let (keys, body) = match program {
-                Program::Sys => (&sys, &sys_body),
-                Program::Processors | Program::Gateway => (&core, &core_body),
+            let body = match program {
+                Program::Sys => &sys_body,
+                Program::Processors | Program::Gateway => &core_body,
             };
-            let issued = issue_program(&self.layout, program, keys, body)?;
+            let issued = issue_program(&self.layout, program, body)?;
             self.files.push((issued.creds, issued.outcome));
         }
         let conf = conf::render(&self.layout, listen, tls, &sys.id())
@@ -178,6 +179,7 @@ impl Run {
             let used = made_before.filter(|_| used_roles.iter().any(|used| used == role.as_str()));
             roles.push((*role, self.key(self.layout.role_key(account, *role), KeyPairType::Account, used)?));
         }
+        self.write(self.layout.account_id(account), &format!("{}\n", own.public_key()))?;
         Ok(AccountKeys { own, roles })
     }
 
@@ -240,10 +242,32 @@ fn known_accounts(layout: &Layout) -> Result<BTreeMap<String, Claims<Account>>, 
     Ok(known)
 }
 
+/// Moves keys and credentials from where an earlier version kept them. The new place may lie in another file system, so
+/// each is written there before it goes here; a crash between leaves it in both, which is the same again.
+fn move_earlier(layout: &Layout) -> Result<(), SetupError> {
+    for dir in ["keys", "creds"] {
+        for name in files::names(&layout.dir.join(dir))? {
+            let Some(new) = layout.earlier(dir, &name) else { continue };
+            let old = layout.dir.join(dir).join(&name);
+            let text = files::read_secret(&old)?.unwrap_or_default();
+            if files::read_secret(&new)?.is_some_and(|found| found != text) {
+                return Err(SetupError::Corrupt {
+                    path: old,
+                    remedy: "Another one lies where it belongs now: move away the one that is not in use",
+                    source: ClaimsError::Form("it was to be moved"),
+                });
+            }
+            files::write(&new, &text)?;
+            files::remove(&old)?;
+        }
+    }
+    files::remove_empty_dir(&layout.dir.join("keys"))
+}
+
 /// The teams asked for and those whose keys lie here.
 fn all_teams(layout: &Layout, asked: &[TeamId]) -> Result<BTreeSet<TeamId>, SetupError> {
     let mut teams: BTreeSet<TeamId> = asked.iter().cloned().collect();
-    for name in files::names(&layout.keys())? {
+    for name in files::names(&layout.operator())? {
         let team = name.strip_prefix("agents-").and_then(|rest| rest.strip_suffix(".nk"));
         teams.extend(team.and_then(|team| team.parse().ok()));
     }

@@ -1,12 +1,11 @@
 //! Credentials that no file keeps: JWTs signed for keys that others made, and read back when they want a new one.
 
-use crate::accounts::{AccountName, Role};
 use crate::claims::{Claims, ClaimsError, User};
 use crate::creds;
 use crate::files::SetupError;
 use crate::holder::Holder;
 use crate::issue::user_claims;
-use crate::keys::AccountKeys;
+use crate::keys::Signer;
 use crate::layout::Layout;
 use crate::setup::now;
 use data_encoding::BASE64URL_NOPAD;
@@ -80,13 +79,10 @@ pub fn sign_agent(
     key: &UserKey,
     expires: u64,
 ) -> Result<String, SetupError> {
-    let keys = AccountKeys::read(layout, &AccountName::Agents(team.clone()))?;
     let holder = Holder::Agent { team: team.clone(), host: host.clone() };
-    let sign = || {
-        let (claims, signer) = user_claims(&keys, &holder, key.id.to_string(), Some(expires))?;
-        claims.sign(signer, now())
-    };
-    sign().map_err(|source| unsigned(layout, &holder, source))
+    let signer = Signer::read(layout, &holder)?;
+    let claims = user_claims(&signer, &holder, key.id.to_string(), Some(expires));
+    claims.sign(&signer.key, now()).map_err(|source| unsigned(layout, &holder, source))
 }
 
 /// A new key and credential for a program that hears the public feed of one team. It does not expire: a revocation
@@ -95,12 +91,12 @@ pub fn sign_agent(
 /// # Errors
 /// When the readers' account is not set up, or a file cannot be read.
 pub fn make_reader(layout: &Layout, team: &TeamId, name: &ReaderName) -> Result<ReaderCreds, SetupError> {
-    let keys = AccountKeys::read(layout, &AccountName::Readers)?;
     let holder = Holder::Reader { team: team.clone(), name: name.clone() };
+    let signer = Signer::read(layout, &holder)?;
     let make = || {
         let fresh = KeyPair::new_user();
-        let (claims, signer) = user_claims(&keys, &holder, fresh.public_key(), None)?;
-        let creds = creds::render(&claims.sign(signer, now())?, &fresh)?;
+        let claims = user_claims(&signer, &holder, fresh.public_key(), None);
+        let creds = creds::render(&claims.sign(&signer.key, now())?, &fresh)?;
         let key = fresh.public_key().parse().map_err(|_| ClaimsError::Form("a key that does not read"))?;
         Ok(ReaderCreds { key, creds })
     };
@@ -119,18 +115,13 @@ pub fn read_agent(layout: &Layout, jwt: &str) -> Result<Option<AgentCredential>,
     }
     let Ok(claims) = Claims::<User>::verify(jwt) else { return Ok(None) };
     let Ok(holder @ Holder::Agent { .. }) = claims.name.parse::<Holder>() else { return Ok(None) };
-    let keys = match AccountKeys::read(layout, &holder.account()) {
-        Ok(keys) => keys,
+    let signer = match Signer::read(layout, &holder) {
+        Ok(signer) => signer,
         Err(SetupError::Missing { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let is_ours = keys.signer(Role::Agent).is_some_and(|signer| {
-        let Ok((wanted, signer_of)) = user_claims(&keys, &holder, claims.subject.clone(), claims.expires)
-        else {
-            return false;
-        };
-        signer.public_key() == signer_of.public_key() && claims.states_the_same(&wanted, signer)
-    });
+    let wanted = user_claims(&signer, &holder, claims.subject.clone(), claims.expires);
+    let is_ours = claims.states_the_same(&wanted, &signer.key);
     let Holder::Agent { team, host } = holder else { return Ok(None) };
     let credential =
         claims.subject.parse().ok().map(|key| AgentCredential { team, host, key, expires: claims.expires });

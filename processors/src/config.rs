@@ -40,7 +40,7 @@ impl Name {
     name = "watchkeeper-processors",
     version,
     after_help = "Examples:
-  watchkeeper-processors --nats-dir data/nats --nats-creds data/nats/creds/processors.creds --questdb-password-file data/questdb-admin.password
+  watchkeeper-processors --nats-dir data/nats --nats-creds data/nats/operator/processors.creds --questdb-password-file data/questdb-admin.password
   watchkeeper-processors --only latest --nats-creds processors.creds
   watchkeeper-processors --config processors.toml --check-config
 

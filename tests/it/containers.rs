@@ -47,6 +47,31 @@ fn only_two_ports_are_published_and_every_service_is_confined() {
     confined("agent", &alone["agent"]);
 }
 
+/// The operator's keys and the credentials of other programs are not there to be read, whatever becomes of the gateway.
+#[test]
+fn who_needs_a_secret_sees_it_and_nobody_else() {
+    let services = services("compose.yaml", &example("tls"));
+    let who = |volume: &str| -> Vec<(&str, bool)> {
+        let sees = |(name, service): (&'static str, &Service)| {
+            let (_, (_, read_only)) = service.mounts().find(|(source, _)| source == volume)?;
+            Some((name, read_only))
+        };
+        let names = ["agent", "gateway", "keys", "nats", "processors", "questdb"];
+        names.into_iter().filter_map(|name| sees((name, &services[name]))).collect()
+    };
+    let wanted: [(&str, &[(&str, bool)]); 6] = [
+        ("nats", &[("keys", false), ("nats", false), ("processors", false)]),
+        ("nats-operator", &[("keys", false), ("processors", false)]),
+        ("nats-gateway", &[("gateway", true), ("keys", false), ("processors", false)]),
+        ("gateway", &[("gateway", false)]),
+        ("questdb-admin", &[("keys", false), ("processors", true), ("questdb", true)]),
+        ("questdb-reader", &[("gateway", true), ("keys", false), ("questdb", true)]),
+    ];
+    for (volume, those) in wanted {
+        assert_eq!(who(volume), those, "{volume}");
+    }
+}
+
 fn confined(name: &str, Service(service): &Service) {
     let limits = &service["deploy"]["resources"]["limits"];
     for limit in ["cpus", "memory", "pids"] {
@@ -215,7 +240,26 @@ impl Stand {
                 std::fs::create_dir_all(stand.volume(&source)).unwrap();
             }
         }
+        stand.services.keys().for_each(|name| stand.mount(name));
         stand
+    }
+
+    /// A tree in which a service finds its volumes where its container has them, one below another as well.
+    fn mount(&self, name: &str) {
+        let mut mounts: Vec<_> = self.services[name].mounts().collect();
+        mounts.sort_by_key(|(_, (target, _))| target.len());
+        for (source, (target, _)) in mounts.iter().filter(|(source, _)| !source.starts_with(['/', '.'])) {
+            let here = self.seen(name, target);
+            std::fs::create_dir_all(here.parent().unwrap()).unwrap();
+            if !here.exists() {
+                symlink(self.volume(source), here).unwrap();
+            }
+        }
+    }
+
+    /// The path of a service's container in its tree.
+    fn seen(&self, name: &str, path: &str) -> PathBuf {
+        self.folder.path().join("seen").join(name).join(path.trim_start_matches('/'))
     }
 
     fn volume(&self, name: &str) -> PathBuf {
@@ -230,16 +274,33 @@ impl Stand {
                 let here = match source.as_str() {
                     "/" => PathBuf::from("/"),
                     bound if bound.starts_with(['/', '.']) => self.folder.path().join("certificates"),
-                    volume => self.volume(volume),
+                    _ => self.seen(service, &target),
                 };
                 (target, here.to_str().unwrap().to_owned())
             })
             .collect();
+        // A folder that only holds mounts is there, too.
+        paths.push(("/data/".to_owned(), format!("{}/", self.seen(service, "/data").display())));
         if let Some(target) = self.services[service].0["build"]["target"].as_str() {
             paths.extend(self.file.copied(target));
         }
         paths.sort_by_key(|(target, _)| std::cmp::Reverse(target.len()));
-        paths.iter().fold(text.to_owned(), |text, (target, here)| text.replace(target.as_str(), here))
+        let (mut mapped, mut rest) = (String::new(), text);
+        while let Some(next) = rest.chars().next() {
+            let found =
+                paths.iter().find_map(|(target, here)| Some((rest.strip_prefix(target.as_str())?, here)));
+            rest = match found {
+                Some((after, here)) => {
+                    mapped.push_str(here);
+                    after
+                }
+                None => {
+                    mapped.push(next);
+                    &rest[next.len_utf8()..]
+                }
+            };
+        }
+        mapped
     }
 
     fn command(&self, name: &str, words: &[String], more: &[(&str, String)]) -> Command {
@@ -283,9 +344,8 @@ impl Stand {
     /// What an enrolled agent keeps.
     fn enroll(&self) {
         let nats = self.volume("nats");
-        let words =
-            ["watchkeeper-gateway", "nats", "agent", "--dir", nats.to_str().unwrap(), "--host", "web-1"];
-        let made = self.command("gateway", &words.map(str::to_owned), &[]).output().unwrap();
+        let words = ["watchkeeper-gateway", "nats", "agent", "--dir", "/data/nats", "--host", "web-1"];
+        let made = self.command("keys", &words.map(str::to_owned), &[]).output().unwrap();
         assert!(made.status.success(), "{}", said(&made));
         let folder = self.volume("agent");
         std::fs::copy(nats.join("creds/agent.default.web-1.creds"), folder.join("agent.creds")).unwrap();

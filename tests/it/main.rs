@@ -9,6 +9,7 @@
 
 mod agent_faults;
 mod containers;
+mod cut_off;
 mod enrolment;
 mod faults;
 mod idle;
@@ -20,6 +21,8 @@ mod questdb_away;
 mod rotation;
 mod running;
 mod slow_client;
+mod teams;
 mod third_party;
 mod tidy;
+mod tls;
 mod wire;

@@ -1,11 +1,15 @@
 //! The page in a real browser at the real system. What is looked at stands in `tests/page/`.
 
+use crate::enrolment::Watched;
 use crate::load::{Load, fleet_connection, frame, sample};
-use crate::running::{Running, WITHOUT_AGENT, start};
+use crate::running::{Running, WITHOUT_AGENT, as_of_team, start, start_as};
+use async_nats::connection::State;
+use serde_json::json;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use watchkeeper_schemas::quantity::Text;
 use watchkeeper_schemas::usual_host::usual_inventory;
@@ -13,6 +17,8 @@ use xtask::stack::Program;
 use xtask::tools::chromium;
 use xtask::workspace::{self, Profile};
 
+/// Messages at once, a hundred times a second: ten times what the guard lets pass.
+const FLOOD_PER_TICK: u64 = 20;
 /// A file of tests of the page that takes longer hangs.
 const TEST_TIMEOUT_MS: u32 = 180_000;
 
@@ -49,6 +55,54 @@ fn people_hosts_and_credentials_are_right_in_a_browser() {
         .env("PAGE_AGENT", Profile::of_this_program().binary("watchkeeper-agent"))
         .env("PAGE_SCRATCH", scratch.path());
     told(&node.output().unwrap_or_else(|error| panic!("Node.js, which runs the tests of the page: {error}")));
+}
+
+/// Whoever comes may register, and a host floods for as long as somebody looks.
+#[test]
+fn strangers_and_floods_are_right_in_a_browser() {
+    let running = start_as(&WITHOUT_AGENT, |stack| stack.args(Program::Gateway, ["--open-registration"]));
+    let watched = Watched::new(&running, "Too much", "default");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| flood(&running, &watched, &stop));
+        running.wait("the guard to hold the flooder off", 30, |running| {
+            let view = running.get(&watched.path);
+            let told = json!([view["flagged"], view["config"]["flag"]]).to_string();
+            let flood = view["config"]["flag"]["reason"] == "flood";
+            if view["flagged"] == true && flood { Ok(Some(())) } else { Err(told) }
+        });
+        let owner = running.owner().unwrap();
+        let mut node = tests_in("tests/page/open", &running);
+        node.env("PAGE_USER", owner.user)
+            .env("PAGE_PASSWORD", owner.password)
+            .env("PAGE_HOST", &watched.host);
+        let output = node.output();
+        stop.store(true, Ordering::Relaxed);
+        let sent = flood.join().unwrap();
+        println!("the flooder sent {sent} messages");
+        told(&output.unwrap_or_else(|error| panic!("Node.js, which runs the tests of the page: {error}")));
+    });
+}
+
+/// Publishes far more than an agent does, as often as it is let in.
+fn flood(running: &Running, watched: &Watched, stop: &AtomicBool) -> u64 {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connected = as_of_team(running, &watched.creds(), "default", &watched.host).await;
+        let (subject, bytes) = frame(&sample(&watched.host, 1));
+
+        let (mut ticks, mut sent) = (tokio::time::interval(Duration::from_millis(10)), 0);
+        while !stop.load(Ordering::Relaxed) {
+            ticks.tick().await;
+            if connected.client.connection_state() == State::Connected {
+                for _ in 0..FLOOD_PER_TICK {
+                    connected.client.publish(subject.clone(), bytes.clone().into()).await.unwrap();
+                }
+                sent += FLOOD_PER_TICK;
+            }
+        }
+        sent
+    })
 }
 
 /// Node.js with the tests of a folder, at this system.

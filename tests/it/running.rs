@@ -6,9 +6,9 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
-use watchkeeper_schemas::subjects::program_inbox;
+use watchkeeper_schemas::subjects::{agent_inbox, program_inbox};
 use watchkeeper_streams::connect::{Connect, Connected, connect};
-use xtask::stack::{Program, Stack};
+use xtask::stack::{Builder, Program, Stack};
 use xtask::tools::Servers;
 use xtask::wait::wait_until;
 
@@ -25,10 +25,15 @@ pub(crate) struct Running {
 
 /// Starts these programs and waits until they are ready.
 pub(crate) fn start(programs: &[Program]) -> Running {
+    start_as(programs, |builder| builder)
+}
+
+/// The same with further choices.
+pub(crate) fn start_as(programs: &[Program], choose: impl FnOnce(Builder) -> Builder) -> Running {
     let servers = Servers::ensure().expect("the servers that `cargo xtask test` brings");
     let folder = TempDir::with_prefix("watchkeeper-test-").unwrap();
-    let stack =
-        Stack::in_dir(folder.path()).programs(programs).start(&servers).expect("a system that starts");
+    let builder = choose(Stack::in_dir(folder.path()).programs(programs));
+    let stack = builder.start(&servers).expect("a system that starts");
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(15)));
@@ -64,6 +69,13 @@ impl Running {
     /// Status and JSON of a POST of JSON.
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = self.http.post(format!("{}{path}", self.http_url()));
+        let bearer = format!("Bearer {}", self.token());
+        json(request.header("authorization", bearer).send_json(body).unwrap())
+    }
+
+    /// Status and JSON of a PUT of JSON.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.put(format!("{}{path}", self.http_url()));
         let bearer = format!("Bearer {}", self.token());
         json(request.header("authorization", bearer).send_json(body).unwrap())
     }
@@ -137,6 +149,12 @@ impl Running {
 /// A connection with a credential of the processors, which see the whole log.
 pub(crate) async fn as_processors(running: &Running, creds: &Path) -> Connected {
     let inbox = program_inbox(&"processors".parse().unwrap());
+    connect(&Connect { url: running.nats_url(), creds: creds.to_owned(), name: "test", inbox }).await.unwrap()
+}
+
+/// A connection with a credential of a team: of an agent or a reader.
+pub(crate) async fn as_of_team(running: &Running, creds: &Path, team: &str, name: &str) -> Connected {
+    let inbox = agent_inbox(&team.parse().unwrap(), &name.parse().unwrap());
     connect(&Connect { url: running.nats_url(), creds: creds.to_owned(), name: "test", inbox }).await.unwrap()
 }
 

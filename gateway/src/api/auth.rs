@@ -83,6 +83,12 @@ pub struct AuthState {
     open_registration: bool,
     /// Whether the request had a good session or token.
     signed_in: bool,
+    /// Whether there is a refresh cookie: without one, `POST /api/v1/auth/refresh` cannot help a browser.
+    refreshable: bool,
+    /// When the access token, or the personal one, that the request had ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    access_expires: Option<UnixMs>,
     /// Who.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<SignedInUser>,
@@ -120,6 +126,8 @@ pub async fn state(visitor: Visitor, app: Arc<App>, _: Nothing) -> Result<Json<A
         needs_setup: known.needs_setup(),
         open_registration: app.identity.settings.open_registration,
         signed_in: user.is_some(),
+        refreshable: visitor.refresh.is_some(),
+        access_expires: visitor.caller.as_ref().map(|caller| caller.expires),
         user,
         teams: visitor.caller.as_ref().map(|caller| memberships(&known, &caller.user)),
         version: env!("CARGO_PKG_VERSION"),

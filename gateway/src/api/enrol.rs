@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use watchkeeper_nats::UserKey;
 use watchkeeper_schemas::audit::{Action, Deed, Via};
 use watchkeeper_schemas::ids::{HostId, PublicKey, Shard, TeamId};
-use watchkeeper_schemas::journal::Collector;
+use watchkeeper_schemas::journal::{Collector, Host};
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::subjects::JournalScope;
 
@@ -100,6 +100,13 @@ pub struct Welcome {
     /// When the credential ends unless it is renewed.
     #[schema(value_type = String, format = DateTime)]
     expires: UnixMs,
+    #[serde(flatten)]
+    watch: Watching,
+}
+
+/// How an agent is to watch its host, as people have set it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Watching {
     /// Interval between samples, in milliseconds.
     interval_ms: u32,
     /// File systems to tell; empty: every real one.
@@ -108,6 +115,12 @@ pub struct Welcome {
     /// Collectors that are switched off.
     #[schema(value_type = Vec<Collector>)]
     without: BTreeSet<Collector>,
+}
+
+impl From<Host> for Watching {
+    fn from(Host { interval_ms, mounts, without, .. }: Host) -> Self {
+        Self { interval_ms, mounts, without }
+    }
 }
 
 /// Exchanges an enrolment token for a credential of the key that the agent made. It is taken back unless a valid sample
@@ -142,13 +155,11 @@ pub async fn enrol(
         team: enrolled.team,
         shard: Shard::of(&enrolled.id),
         host: enrolled.id,
-        name: enrolled.host.name,
+        name: enrolled.host.name.clone(),
         nats_url: app.identity.settings.nats_public_url.clone(),
         jwt: enrolled.jwt,
         expires: enrolled.expires,
-        interval_ms: enrolled.host.interval_ms,
-        mounts: enrolled.host.mounts,
-        without: enrolled.host.without,
+        watch: enrolled.host.into(),
     }))
 }
 
@@ -175,7 +186,7 @@ impl Body for Renewing {
     }
 }
 
-/// A newer credential.
+/// A newer credential, and how the host is to be watched from now on.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NewerCredential {
     /// It.
@@ -183,6 +194,8 @@ pub struct NewerCredential {
     /// When it ends unless it is renewed.
     #[schema(value_type = String, format = DateTime)]
     expires: UnixMs,
+    #[serde(flatten)]
+    watch: Watching,
 }
 
 /// Gives an agent a newer credential for its key, as long as nobody has taken the old one back.
@@ -209,7 +222,7 @@ pub async fn renew(
         let deed = Deed { after, ..by.did(Action::CredentialRenew, &renewed.credential.host) };
         app.audit.tell(JournalScope::Team(renewed.credential.team), deed).await;
     }
-    Ok(Json(NewerCredential { jwt: renewed.jwt, expires: renewed.expires }))
+    Ok(Json(NewerCredential { jwt: renewed.jwt, expires: renewed.expires, watch: renewed.host.into() }))
 }
 
 fn read_key(id: &PublicKey) -> Result<UserKey, Problem> {

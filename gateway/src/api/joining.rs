@@ -170,7 +170,7 @@ impl Body for InvitationToken {
 
 /// To what somebody is invited.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct InvitationView {
+pub struct OpenedInvitation {
     /// The team.
     team: TeamId,
     /// What it is called.
@@ -187,7 +187,7 @@ pub struct InvitationView {
 #[utoipa::path(
     post, path = "/api/v1/auth/invitation", tag = "auth", operation_id = "show_invitation", request_body = InvitationToken,
     responses(
-        (status = 200, description = "The invitation", body = InvitationView),
+        (status = 200, description = "The invitation", body = OpenedInvitation),
         (status = 404, description = "Unknown, used, withdrawn or over", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many wrong tries; come again after Retry-After", body = Problem, content_type = "application/problem+json"),
     )
@@ -197,12 +197,12 @@ pub async fn invitation(
     app: Arc<App>,
     _: Nothing,
     body: InvitationToken,
-) -> Result<Json<InvitationView>, Problem> {
+) -> Result<Json<OpenedInvitation>, Problem> {
     let opened = open(&visitor, &app, &body.token)?;
     let team_name =
         app.identity.registry()?.team(&opened.team).map_or(String::new(), |team| team.name().to_owned());
     let (role, expires) = (opened.invitation.role, opened.invitation.expires);
-    Ok(Json(InvitationView { team: opened.team, team_name, role, expires }))
+    Ok(Json(OpenedInvitation { team: opened.team, team_name, role, expires }))
 }
 
 /// An invitation and whoever accepts it: somebody new, or without name and password whoever is signed in.

@@ -77,6 +77,8 @@ pub struct Enrolled {
 pub struct Renewed {
     /// Whose it is.
     pub credential: AgentCredential,
+    /// The host as it is now.
+    pub host: Host,
     /// The agent's new JWT.
     pub jwt: String,
     /// When it ends.
@@ -226,6 +228,7 @@ impl Identity {
             Some(Credential::Agent { host, expires }) if *host == credential.host => *expires,
             Some(Credential::Agent { .. } | Credential::Reader { .. }) | None => return Err(cut_off()),
         };
+        let watched = team.hosts.get(&credential.host).cloned().ok_or_else(cut_off)?;
         let is_new = newest.0 + RENEWED_MS < now.0 + CREDENTIAL_LIFE_MS;
         let expires = if is_new { UnixMs(now.0 + CREDENTIAL_LIFE_MS) } else { newest };
         let jwt = self.sign(&credential.team, &credential.host, key, expires).await?;
@@ -233,7 +236,7 @@ impl Identity {
             let recorded = Credential::Agent { host: credential.host.clone(), expires };
             self.record_credential(&credential.team, key.id(), recorded, revision, "renewed").await?;
         }
-        Ok(Renewed { credential, jwt, expires, is_new })
+        Ok(Renewed { credential, host: watched, jwt, expires, is_new })
     }
 
     async fn sign(
@@ -261,14 +264,65 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
-            tracing::error!(error = &error as &dyn Error, "a credential cannot be signed");
             let detail =
                 "the team's keys cannot be read: a new team has them within a second, once a processor runs";
+            let told = &error as &dyn Error;
+            match &error {
+                SetupError::Missing { .. } => {
+                    tracing::warn!(error = told, "a credential cannot be signed yet")
+                }
+                SetupError::Io { .. }
+                | SetupError::Exposed { .. }
+                | SetupError::Corrupt { .. }
+                | SetupError::Plain { .. } => {
+                    tracing::error!(error = told, "a credential cannot be signed");
+                }
+            }
             Err(Problem::unavailable(detail, ACCOUNT_RETRY_S))
         }
         Err(error) => {
             tracing::error!(%error, "signing a credential failed");
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the credential cannot be signed"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::status::Stage;
+    use crate::hosting::form::Form;
+    use crate::identity::tests::Alone;
+    use watchkeeper_schemas::journal::Team;
+
+    #[tokio::test]
+    async fn a_token_that_ran_out_leads_nowhere_and_its_host_waits_on() {
+        let alone = Alone::new().await;
+        let until = UnixMs(1_000_000 + TOKEN_LIFE_MS);
+        let (team, host): (TeamId, HostId) = ("ours".parse().unwrap(), "web-1".parse().unwrap());
+        let enrolment = Enrolment::Waiting { until: Some(until) };
+        let scope = JournalScope::Team(team.clone());
+        alone.say(vec![
+            (scope.clone(), Fact::Team { id: team.clone(), value: Some(Team { name: "Ours".to_owned() }) }),
+            (
+                scope,
+                Fact::Host {
+                    id: host.clone(),
+                    value: Some(Form::named("Web 1".to_owned()).into_host(false, enrolment.clone())),
+                },
+            ),
+        ]);
+        let registry = alone.identity.registry().unwrap();
+        let lead = Lead { team: team.clone(), host: host.clone(), until };
+        assert!(waiting(&registry, &lead, until).is_some(), "its last moment");
+        assert!(waiting(&registry, &lead, UnixMs(until.0 + 1)).is_none(), "a token of yesterday was taken");
+        assert_eq!(
+            Stage::of(&registry.team(&team).unwrap().hosts.get(&host).unwrap().enrolment),
+            Stage::Waiting
+        );
+        let newer = Lead { until: UnixMs(until.0 + 1), ..lead.clone() };
+        assert!(waiting(&registry, &newer, until).is_none(), "a token of another time was taken");
+        let elsewhere = Lead { team: "theirs".parse().unwrap(), ..lead };
+        assert!(waiting(&registry, &elsewhere, until).is_none(), "a token of another team was taken");
     }
 }

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use watchkeeper_schemas::audit::{Action, Deed, Outcome};
 use watchkeeper_schemas::ids::{TeamId, TokenId, UserId};
 use watchkeeper_schemas::journal::{Role, Scope};
+use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::subjects::JournalScope;
 
 /// The query parameter that chooses the team.
@@ -57,6 +58,8 @@ pub struct Caller {
     pub scope: Scope,
     /// The only team that their token works for.
     pub only: Option<TeamId>,
+    /// When what they show for it ends.
+    pub expires: UnixMs,
     /// From where they ask.
     pub address: IpAddr,
 }

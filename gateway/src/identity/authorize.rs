@@ -113,13 +113,9 @@ impl Identity {
         if user.is_none() || !self.lives(&bearer.user, &bearer.sid, now) {
             return Err(Problem::unauthorized());
         }
-        Ok(Caller {
-            user: bearer.user,
-            via: Via::Session(bearer.sid),
-            scope: Scope::Write,
-            only: None,
-            address,
-        })
+        let expires = bearer.expires();
+        let (user, via) = (bearer.user, Via::Session(bearer.sid));
+        Ok(Caller { user, via, scope: Scope::Write, only: None, expires, address })
     }
 
     fn lives(&self, user: &UserId, sid: &str, now: UnixMs) -> bool {
@@ -141,7 +137,7 @@ impl Identity {
             return Err(Problem::unauthorized());
         }
         let (user, only) = (fact.user.clone(), fact.team.clone());
-        Ok(Caller { user, via: Via::Token(id), scope: fact.scope, only, address })
+        Ok(Caller { user, via: Via::Token(id), scope: fact.scope, only, expires: fact.expires, address })
     }
 
     /// A caller in a team: the one that is asked for, or their first by name.
@@ -158,7 +154,7 @@ impl Identity {
         let role = team.as_ref().and_then(|team| known.registry.role(&caller.user, team));
         let (team, role) =
             team.zip(role).ok_or_else(|| Problem::not_found("no such team: /api/v1/me lists yours"))?;
-        let Caller { user, via, scope, only: _, address } = caller;
+        let Caller { user, via, scope, address, only: _, expires: _ } = caller;
         Ok(Principal { user, via, scope, team, role, address })
     }
 
@@ -187,5 +183,45 @@ impl Identity {
             return Ok(());
         }
         Err(End::RoleChanged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::tests::Alone;
+    use watchkeeper_schemas::journal::{Fact, Member, Role, Team, Token, User};
+    use watchkeeper_schemas::subjects::JournalScope;
+
+    /// One user in one team, with a token that ends then.
+    fn facts(expires: UnixMs) -> Vec<(JournalScope, Fact)> {
+        let (ours, ci): (TeamId, TokenId) = ("ours".parse().unwrap(), "ci".parse().unwrap());
+        let user: UserId = "olga".parse().unwrap();
+        let team = JournalScope::Team(ours.clone());
+        let token = Token { user: user.clone(), name: "ci".into(), scope: Scope::Read, team: None, expires };
+        let person = User { display_name: "Olga".into(), disabled: false };
+        vec![
+            (team.clone(), Fact::Team { id: ours, value: Some(Team { name: "Ours".into() }) }),
+            (JournalScope::Everyone, Fact::User { id: user.clone(), value: Some(person) }),
+            (team, Fact::Member { id: user, value: Some(Member { role: Role::Viewer }) }),
+            (JournalScope::Everyone, Fact::Token { id: ci, value: Some(token) }),
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_personal_token_ends_by_itself_and_so_does_what_was_opened_with_it() {
+        let (alone, address) = (Alone::new().await, IpAddr::from([127, 0, 0, 1]));
+        let shown = alone.token("ci");
+        let later = UnixMs(now().0 + 60_000);
+        alone.say(facts(later));
+        let caller = alone.identity.bearer(&shown, address).unwrap();
+        assert_eq!(caller.expires, later);
+        let principal = alone.identity.of_team(caller, None).unwrap();
+        assert_eq!(alone.identity.still(&principal), Ok(()));
+
+        alone.say(facts(UnixMs(now().0)));
+        let problem = alone.identity.bearer(&shown, address).unwrap_err();
+        assert_eq!(problem.status(), axum::http::StatusCode::UNAUTHORIZED);
+        assert_eq!(alone.identity.still(&principal), Err(End::SignedOut));
     }
 }

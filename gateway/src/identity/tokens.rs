@@ -55,6 +55,14 @@ pub struct Bearer {
     expires_s: u64,
 }
 
+impl Bearer {
+    /// When the token ends, as it says itself.
+    #[must_use]
+    pub fn expires(&self) -> UnixMs {
+        UnixMs(self.expires_s.saturating_sub(LEEWAY_S) * 1000)
+    }
+}
+
 /// The token is none of ours, or is not good any more: nobody is told which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token is not good")]

@@ -74,6 +74,7 @@ async fn an_agent_comes_stays_and_is_cut_off() {
     has_status(&stand, "web-1", "active").await;
     let renewed = renew(&stand, &welcome["jwt"], &key, now().0).await.is(200);
     assert!(renewed["jwt"].as_str().unwrap().len() > 100);
+    assert_eq!((&renewed["interval_ms"], &renewed["mounts"]), (&json!(5000), &json!(["/"])), "{renewed}");
 
     let shown = stand.json("/api/v1/hosts/web-1").await;
     let again =

@@ -29,9 +29,18 @@ async fn a_browser_keeps_its_session_where_no_script_gets_at_it() {
     assert_eq!(session["teams"][0]["role"], "owner");
 
     let base = stand.url("");
-    let mut browser = Browser::logged_in(&stand, FIRST_OWNER).await;
+    let state = Browser::default().get(&base, "/api/v1/auth/state").await.is(200);
+    assert_eq!((&state["signed_in"], &state["refreshable"]), (&json!(false), &json!(false)), "{state}");
+    let mut browser = Browser::default();
+    let session = browser.log_in(&base, FIRST_OWNER, PASSWORD).await.is(200);
     assert_eq!(browser.get(&base, "/api/v1/me").await.is(200)["user"], FIRST_OWNER);
-    assert_eq!(browser.get(&base, "/api/v1/auth/state").await.is(200)["signed_in"], true);
+    let state = browser.get(&base, "/api/v1/auth/state").await.is(200);
+    assert_eq!((&state["signed_in"], &state["refreshable"]), (&json!(true), &json!(true)), "{state}");
+    assert_eq!(state["access_expires"], session["access_expires"], "as the log-in said");
+    let mut lapsed = Browser { access: None, ..browser.clone() };
+    let state = lapsed.get(&base, "/api/v1/auth/state").await.is(200);
+    assert_eq!((&state["signed_in"], &state["refreshable"]), (&json!(false), &json!(true)), "{state}");
+    assert!(state.get("access_expires").is_none(), "{state}");
     let before = browser.clone();
     browser.post(&base, "/api/v1/auth/refresh", json!({})).await.is(200);
     assert_ne!(browser.refresh, before.refresh);

@@ -789,10 +789,17 @@ export interface components {
         };
         /** @description Who is here, for a page that has just been opened. */
         AuthState: {
+            /**
+             * Format: date-time
+             * @description When the access token, or the personal one, that the request had ends.
+             */
+            access_expires?: string | null;
             /** @description Nobody owns this gateway yet: `POST /api/v1/auth/setup` with the code makes the first owner. */
             needs_setup: boolean;
             /** @description Whoever comes may register. */
             open_registration: boolean;
+            /** @description Whether there is a refresh cookie: without one, `POST /api/v1/auth/refresh` cannot help a browser. */
+            refreshable: boolean;
             /** @description Whether the request had a good session or token. */
             signed_in: boolean;
             /** @description Their teams. */
@@ -1411,22 +1418,31 @@ export interface components {
             /** @description What the link ends with. */
             token: string;
         };
-        /** @description To what somebody is invited. */
+        /** @description An open invitation. */
         InvitationView: {
+            /** @description Who invites. */
+            by: components["schemas"]["UserId"];
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            created: string;
             /**
              * Format: date-time
              * @description When it ends.
              */
             expires: string;
+            /** @description Which. */
+            id: components["schemas"]["InvitationId"];
+            /** @description For whom, in the inviting one's words. */
+            note: string;
             /**
-             * @description What they will be.
-             * @example viewer
+             * Format: int64
+             * @description Its place in the journal.
              */
-            role: string;
-            /** @description The team. */
-            team: components["schemas"]["TeamId"];
-            /** @description What it is called. */
-            team_name: string;
+            revision: number;
+            /** @description What the invited one will be. */
+            role: components["schemas"]["Role"];
         };
         /**
          * @description How a metric behaves over time.
@@ -1880,8 +1896,8 @@ export interface components {
             /** @description The token: goes into `Authorization: Bearer`. */
             token: string;
         };
-        /** @description A newer credential. */
-        NewerCredential: {
+        /** @description A newer credential, and how the host is to be watched from now on. */
+        NewerCredential: components["schemas"]["Watching"] & {
             /**
              * Format: date-time
              * @description When it ends unless it is renewed.
@@ -1889,6 +1905,23 @@ export interface components {
             expires: string;
             /** @description It. */
             jwt: string;
+        };
+        /** @description To what somebody is invited. */
+        OpenedInvitation: {
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires: string;
+            /**
+             * @description What they will be.
+             * @example viewer
+             */
+            role: string;
+            /** @description The team. */
+            team: components["schemas"]["TeamId"];
+            /** @description What it is called. */
+            team_name: string;
         };
         /**
          * @description Whether something was done.
@@ -2262,8 +2295,20 @@ export interface components {
          * @enum {string}
          */
         Via: "session" | "token" | "credential" | "machine" | "nobody";
+        /** @description How an agent is to watch its host, as people have set it. */
+        Watching: {
+            /**
+             * Format: int32
+             * @description Interval between samples, in milliseconds.
+             */
+            interval_ms: number;
+            /** @description File systems to tell; empty: every real one. */
+            mounts: string[];
+            /** @description Collectors that are switched off. */
+            without: components["schemas"]["Collector"][];
+        };
         /** @description What an agent starts with. */
-        Welcome: {
+        Welcome: components["schemas"]["Watching"] & {
             /**
              * Format: date-time
              * @description When the credential ends unless it is renewed.
@@ -2271,15 +2316,8 @@ export interface components {
             expires: string;
             /** @description The host's id. */
             host: components["schemas"]["HostId"];
-            /**
-             * Format: int32
-             * @description Interval between samples, in milliseconds.
-             */
-            interval_ms: number;
             /** @description Its credential, which belongs to its key. */
             jwt: string;
-            /** @description File systems to tell; empty: every real one. */
-            mounts: string[];
             /** @description The name that people gave it. */
             name: string;
             /** @description Where its samples go. */
@@ -2291,8 +2329,6 @@ export interface components {
             shard: string;
             /** @description The host's team. */
             team: components["schemas"]["TeamId"];
-            /** @description Collectors that are switched off. */
-            without: components["schemas"]["Collector"][];
         };
     };
     responses: never;
@@ -2569,7 +2605,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["InvitationView"];
+                    "application/json": components["schemas"]["OpenedInvitation"];
                 };
             };
             /** @description Something is wrong with the request; the problem names the fields */

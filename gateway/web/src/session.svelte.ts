@@ -76,7 +76,7 @@ class Session {
   /** A lapsed access cookie is renewed where that can succeed. */
   async #state(): Promise<AuthState> {
     const state = await auth.state()
-    if (state.signed_in || state.refreshable === false || state.needs_setup) return state
+    if (state.signed_in || !state.refreshable || state.needs_setup) return state
     const renewed = await access.renew()
     if (!renewed.ok && renewed.status !== 401) throw new Refusal(renewed.status, 'The gateway cannot renew your session yet', 0)
     return auth.state()

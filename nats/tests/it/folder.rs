@@ -53,7 +53,8 @@ fn only_the_owner_reads_files_and_enters_folders() {
     for path in contents(&layout.dir).keys() {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600, "{}", path.display());
     }
-    for dir in [layout.dir.clone(), layout.keys(), layout.creds(), layout.accounts(), layout.jetstream()] {
+    let dirs = [layout.operator(), layout.gateway(), layout.creds(), layout.accounts(), layout.jetstream()];
+    for dir in dirs.iter().chain([&layout.dir]) {
         assert_eq!(dir.metadata().unwrap().permissions().mode() & 0o7777, 0o700, "{}", dir.display());
     }
 }
@@ -105,15 +106,84 @@ fn a_revocation_outlives_a_setup() {
 fn a_lost_key_is_an_error_and_never_replaced() {
     for file in ["operator.nk", "operator.signing.nk", "core.nk", "core.gateway.nk", "agents-a.agent.nk"] {
         let (_dir, layout) = made(&["a"]);
-        fs::remove_file(layout.keys().join(file)).unwrap();
+        let path = [layout.operator(), layout.gateway()]
+            .map(|dir| dir.join(file))
+            .into_iter()
+            .find(|it| it.exists());
+        let path = path.unwrap();
+        fs::remove_file(&path).unwrap();
         let error = setup(&options(&layout.dir, &["a"])).unwrap_err();
         assert!(
             matches!(&error, SetupError::Missing { path, .. } if path.ends_with(file)),
             "{file}: {error}"
         );
         assert!(error.to_string().contains("put the file back"), "{error}");
-        assert!(!layout.keys().join(file).exists());
+        assert!(!path.exists());
     }
+}
+
+#[test]
+fn the_gateway_finds_what_it_signs_with_in_its_own_folder_and_nothing_else() {
+    let (_dir, layout) = made(&["a"]);
+    let names: Vec<String> = contents(&layout.gateway())
+        .keys()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let wanted = ["agents-a.agent.nk", "agents-a.pub", "gateway.creds", "readers.pub", "readers.reader.nk"];
+    assert_eq!(names, wanted);
+    // All that a container of the gateway sees.
+    let alone = tempfile::tempdir().unwrap();
+    let seen = Layout::new(alone.path());
+    fs::rename(layout.gateway(), seen.gateway()).unwrap();
+    let key = watchkeeper_nats::UserKey::read(&KeyPair::new_user().public_key().parse().unwrap()).unwrap();
+    let (team, host) = ("a".parse().unwrap(), "web-1".parse().unwrap());
+    let jwt = watchkeeper_nats::sign_agent(&seen, &team, &host, &key, 4_000_000_000).unwrap();
+    assert_eq!(watchkeeper_nats::read_agent(&seen, &jwt).unwrap().unwrap().host, host);
+    watchkeeper_nats::make_reader(&seen, &team, &"screen".parse().unwrap()).unwrap();
+    let account = watchkeeper_nats::AccountName::Agents(team);
+    let error = watchkeeper_nats::ensure_account(&seen, &account, &[].into()).unwrap_err();
+    assert!(error.to_string().contains("operator.signing.nk"), "it signed an account: {error}");
+    rotate(&seen, Program::Processors).unwrap_err();
+}
+
+#[test]
+fn a_folder_of_an_earlier_version_is_put_in_order_and_every_credential_goes_on() {
+    let mut server = Server::start(&["a"]);
+    let layout = server.layout.clone();
+    let agent = server.agent("a", "web-1");
+    let programs = Program::ALL.map(|program| server.program(program));
+    let keys = layout.dir.join("keys");
+    fs::create_dir(&keys).unwrap();
+    for dir in [layout.operator(), layout.gateway()] {
+        for path in contents(&dir).keys() {
+            let name = path.file_name().unwrap();
+            match path.extension().unwrap().to_str().unwrap() {
+                "nk" => fs::rename(path, keys.join(name)).unwrap(),
+                "creds" => fs::rename(path, layout.creds().join(name)).unwrap(),
+                _ => fs::remove_file(path).unwrap(),
+            }
+        }
+        fs::remove_dir(dir).unwrap();
+    }
+    // A crash left one in both places.
+    fs::create_dir(layout.operator()).unwrap();
+    fs::copy(keys.join("core.nk"), layout.operator().join("core.nk")).unwrap();
+    let report = setup(&options(&layout.dir, &["a"])).unwrap();
+    for (path, outcome) in &report.files {
+        let made = path.extension().is_some_and(|it| it == "pub");
+        assert_eq!(*outcome, if made { Outcome::Created } else { Outcome::Kept }, "{}", path.display());
+    }
+    assert!(!keys.exists() && !layout.creds().join("processors.creds").exists());
+    assert_eq!(Program::ALL.map(|program| server.program(program)), programs);
+    server.restart();
+    Client::connect(&server.address, &agent).unwrap();
+    rotate(&layout, Program::Gateway).unwrap();
+
+    fs::create_dir(&keys).unwrap();
+    fs::write(keys.join("core.nk"), KeyPair::new_account().seed().unwrap()).unwrap();
+    fs::set_permissions(keys.join("core.nk"), fs::Permissions::from_mode(0o600)).unwrap();
+    let error = setup(&options(&layout.dir, &["a"])).unwrap_err().to_string();
+    assert!(error.contains("keys/core.nk") && error.contains("Another one"), "a key was replaced: {error}");
 }
 
 #[test]
@@ -135,8 +205,8 @@ fn a_corrupt_file_is_an_error_that_names_it() {
     let (_dir, layout) = made(&["a"]);
     let user = KeyPair::new_user().seed().unwrap();
     let files = [
-        (layout.keys().join("core.nk"), user),
-        (layout.keys().join("core.nk"), String::new()),
+        (layout.operator().join("core.nk"), user),
+        (layout.operator().join("core.nk"), String::new()),
         (layout.operator_jwt(), "x.y.z".into()),
         (layout.program_creds(Program::Gateway), "-----BEGIN NATS USER JWT-----".into()),
         (layout.accounts().join("A.jwt"), "eyJ".into()),

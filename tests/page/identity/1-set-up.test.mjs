@@ -5,6 +5,14 @@ import { test } from 'node:test'
 import { person, until, watched } from '../browser.mjs'
 import { browserOf, focused, logInByHand, OWNER, PAGE_CODE, REFUSED } from './flows.mjs'
 
+test('a first visitor asks for nothing that is refused', async () => {
+  const context = await person()
+  await watched(context, '/', async (page) => {
+    await page.getByTestId('set-up-button').waitFor()
+  })
+  await context.close()
+})
+
 test('the code, a name and a password make the first owner; every mistake stands at its field', async () => {
   const context = await person()
   await watched(

@@ -78,19 +78,19 @@ fn nats(settings: &Settings, creds: &mut Creds) -> Result<()> {
     gateway_nats(settings, "reader", &["--team", team, "--name", READER])?;
     gateway_nats(settings, "fleet", &["--team", team])?;
     let file = |name: &str| -> Result<PathBuf> {
-        let path = settings.nats_dir().join("creds").join(format!("{name}.creds"));
+        let path = settings.nats_dir().join(format!("{name}.creds"));
         if path.is_file() { Ok(path) } else { bail!("`watchkeeper-gateway nats` made no {}", path.display()) }
     };
-    creds.sys = file("sys")?;
-    creds.processors = file("processors")?;
-    creds.gateway = file("gateway")?;
+    creds.sys = file("operator/sys")?;
+    creds.processors = file("operator/processors")?;
+    creds.gateway = file("gateway/gateway")?;
     creds.agent = if enrolment::is_possible(settings) {
         enrolment::folder(settings).join("agent.creds")
     } else {
-        file(&format!("agent.{team}.{host}"))?
+        file(&format!("creds/agent.{team}.{host}"))?
     };
-    creds.reader = file(&format!("reader.{team}.{READER}"))?;
-    creds.fleet = file(&format!("fleet.{team}"))?;
+    creds.reader = file(&format!("creds/reader.{team}.{READER}"))?;
+    creds.fleet = file(&format!("creds/fleet.{team}"))?;
     Ok(())
 }
 
