@@ -11,6 +11,7 @@ pub mod parked;
 pub mod public;
 pub mod quantity;
 pub mod registry;
+pub mod rule;
 pub mod sample;
 pub mod subjects;
 pub mod usual_host;
