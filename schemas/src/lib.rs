@@ -1,5 +1,6 @@
 //! What travels between the programs: ids, subjects, samples, views, the codec. Knows neither tokio nor NATS nor a clock.
 
+pub mod alerting;
 pub mod audit;
 pub mod catalogue;
 pub mod codec;
