@@ -4,3 +4,4 @@ mod line;
 pub mod machine;
 pub mod offline;
 pub mod scenario;
+mod wording;

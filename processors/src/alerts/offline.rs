@@ -2,7 +2,7 @@
 
 use super::line::{self, Boots};
 use super::machine::{Effect, Input, Kind, Machine, Report, Values};
-use super::scenario;
+use super::{scenario, wording};
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -236,7 +236,7 @@ enum Printed<'a> {
 
 fn print(effect: &Effect, t: f64, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
     if !json {
-        writeln!(out, "{t} {}", scenario::words(effect, &mut |episode| episode))?;
+        writeln!(out, "{t} {}", wording::words(effect, &mut |episode| episode))?;
         return Ok(());
     }
     let whole = (t.fract() == 0.0).then(|| serde_json::Number::from(t as i64));
@@ -265,4 +265,51 @@ fn print(effect: &Effect, t: f64, json: bool, out: &mut impl Write) -> anyhow::R
     serde_json::to_writer(&mut *out, &printed)?;
     writeln!(out)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replayed(rules: &str, samples: &str) -> anyhow::Result<Vec<String>> {
+        let folder = tempfile::tempdir()?;
+        let (rules_path, samples_path) =
+            (folder.path().join("rules.json"), folder.path().join("samples.ndjson"));
+        std::fs::write(&rules_path, rules)?;
+        std::fs::write(&samples_path, samples)?;
+        let mut out = Vec::new();
+        replay(&rules_path, &samples_path, true, &mut out)?;
+        Ok(String::from_utf8(out)?.lines().map(str::to_owned).collect())
+    }
+
+    const RULES: &str =
+        r#"[{"id":"r1","text":"cpu.usage_pct > 90 for 2m","scope":"all","receivers":["rx1"]}]"#;
+
+    #[test]
+    fn a_file_is_replayed_line_by_line() {
+        let mut samples = String::new();
+        for t in (0..=120).step_by(5) {
+            samples += &format!(
+                "{{\"t\":{t},\"host\":\"h1\",\"boot\":\"b1\",\"seq\":{},\"lane\":\"live\",\"values\":{{\"cpu.usage_pct\":91.0,\"disk.used_pct{{mount=\\\"/\\\"}}\":55,\"load.avg_1\":null}}}}\n",
+                t / 5 + 1
+            );
+        }
+        samples += "{\"t\":121,\"tick\":true}\n";
+        samples += r#"{"t":122,"journal":{"kind":"ack","rule":"r1","host":"h1","episode":25,"value":"ann"}}"#;
+        let expected = [
+            r#"{"kind":"transition","t":120,"rule":"r1","host":"h1","series":"","transition":"fired","episode":25,"level":"warning","reason":null}"#,
+            r#"{"kind":"notice","t":120,"rule":"r1","host":"h1","series":"","receiver":"rx1","notice":"firing","n":1}"#,
+            r#"{"kind":"transition","t":122,"rule":"r1","host":"h1","series":"","transition":"acked","episode":25,"level":"warning","reason":"ann"}"#,
+        ];
+        assert_eq!(replayed(RULES, &samples).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_mistake_names_its_line() {
+        let bad = r#"{"t":0,"host":"h1","values":{"cpu.usag_pct":1}}"#;
+        let error = replayed(RULES, &format!("{{\"t\":0,\"tick\":true}}\n{bad}\n")).unwrap_err().to_string();
+        assert!(error.contains("line 2: cpu.usag_pct is not a metric"), "{error}");
+        let error = replayed(&RULES.replace("cpu.usage_pct", "cpu.usag"), "").unwrap_err().to_string();
+        assert!(error.contains("rule r1: column 1"), "{error}");
+    }
 }

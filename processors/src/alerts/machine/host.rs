@@ -5,7 +5,7 @@ use super::instance::{Instance, Moment};
 use super::values::Values;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use watchkeeper_schemas::alerting::{Scope, WatchedHost};
 use watchkeeper_schemas::ids::BootId;
 
@@ -51,8 +51,10 @@ pub(super) struct Host {
     pub(super) inhibited: bool,
     /// A live sample came since it was silent.
     pub(super) answered: bool,
-    /// When a message of it could not be read, in log time.
-    pub(super) unreadable: Option<u64>,
+    /// What is wrong with what it sends, and when that was last seen, in log time.
+    pub(super) faults: BTreeMap<CompactString, u64>,
+    /// When the last sample was taken by the host's own clock.
+    taken: u64,
     /// What each rule makes of it, in the order of the rules.
     pub(super) runs: Vec<Watch>,
 }
@@ -148,6 +150,7 @@ impl Host {
         let stepped = !is_first && (jumped || report.clock_step_ms.unsigned_abs() > CLOCK_MS_MAX);
         let hole = t.saturating_sub(self.t) > self.hole_ms();
         self.offset_ms = offset_ms;
+        self.taken = report.time;
         self.t = t;
         self.live = now;
         self.life = Some(now);
@@ -156,6 +159,11 @@ impl Host {
         let at = Moment { t, now, hole_ms: self.hole_ms(), stepped, edited: false };
         let broken = is_first || stepped || hole || is_new_boot;
         Some(Accepted { at, broken, rebooted: is_new_boot && !is_first, skew: self.skew() })
+    }
+
+    /// Late by its number, but newer than the newest: somebody else sends under this name.
+    pub(super) fn is_another_agent(&self, report: &Report, now: u64) -> bool {
+        report.time > self.taken && report.time.abs_diff(now) <= CLOCK_MS_MAX
     }
 
     /// Three samples in a row decide.

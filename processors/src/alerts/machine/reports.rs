@@ -6,7 +6,7 @@ use super::host::Watch;
 use super::input::Report;
 use super::instance::{Change, Instance, Moment, Phase, worse};
 use super::program::{Ask, Seen};
-use super::rules::{BLIND, CLOCK_SKEW, Entry, REBOOTED, UNREADABLE};
+use super::rules::{BLIND, CLOCK_SKEW, Entry, REBOOTED, SHARED_IDENTITY, UNREADABLE};
 use super::values::Values;
 use super::voice::Episode;
 use super::{Notice, Transition};
@@ -53,10 +53,13 @@ impl Machine {
         };
         let Some(accepted) = host.accept(report, self.now) else {
             self.counts.late += 1;
+            if host.is_another_agent(report, self.now) {
+                self.fault(SHARED_IDENTITY, &id);
+            }
             return;
         };
         let (paused, t) = (host.watched.paused, accepted.at.t);
-        let was_silent = self.came_back(&id, accepted.rebooted);
+        let was_silent = self.came_back(&id);
         if paused {
             return;
         }
@@ -83,7 +86,7 @@ impl Machine {
             look.at_rule(rule, watch, &mut room, &mut |key, finding| found.push((key, finding)), &id);
         }
         self.hosts.insert(id, host);
-        found.into_iter().for_each(|(key, finding)| self.apply(key, finding, t, Reason::Ok));
+        found.into_iter().for_each(|(key, finding)| self.apply(key, finding, t));
     }
 
     /// A message that could not be read is a sign of life, and a fault.
@@ -94,13 +97,21 @@ impl Machine {
             return;
         };
         known.life = Some(now);
-        known.unreadable = Some(now);
-        self.came_back(host, false);
-        self.fire(Key::new(UNREADABLE, host, ""), Episode::new(self.sequence, now, None, None, false));
+        self.came_back(host);
+        self.fault(UNREADABLE, host);
+    }
+
+    /// Something is wrong with what a host sends, until it was right for a while.
+    fn fault(&mut self, rule: &str, id: &str) {
+        let now = self.now;
+        if let Some(host) = self.hosts.get_mut(id) {
+            host.faults.insert(rule.into(), now);
+        }
+        self.fire(Key::new(rule, id, ""), Episode::new(self.sequence, now, None, None, false));
     }
 
     /// The host is no longer silent; whether it was.
-    fn came_back(&mut self, id: &str, _rebooted: bool) -> bool {
+    fn came_back(&mut self, id: &str) -> bool {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(id) else { return false };
         let silent = std::mem::take(&mut host.silent);
@@ -130,9 +141,15 @@ impl Machine {
                     &host_id,
                 );
             }
-            let (t, reason) = (host.t, if edited { Reason::RuleChanged } else { Reason::Ok });
+            let t = host.t;
             self.hosts.insert(host_id, host);
-            found.into_iter().for_each(|(key, finding)| self.apply(key, finding, t, reason));
+            for (key, finding) in found {
+                if edited && matches!(finding, Finding::Over(_)) {
+                    self.close(&key, Reason::RuleChanged, self.now);
+                } else {
+                    self.apply(key, finding, t);
+                }
+            }
         }
     }
 
@@ -141,10 +158,10 @@ impl Machine {
         TEAM_INSTANCES_MAX.saturating_sub(self.rules.iter().map(|rule| rule.instances).sum())
     }
 
-    fn apply(&mut self, key: Key, finding: Finding, t: u64, over: Reason) {
+    fn apply(&mut self, key: Key, finding: Finding, t: u64) {
         match finding {
             Finding::Fired(episode) => self.fire(key, episode),
-            Finding::Over(end) => self.close(&key, over, end),
+            Finding::Over(end) => self.close(&key, Reason::Ok, end),
             Finding::DataAgain => self.close(&key, Reason::Ok, t),
             Finding::Worse(value, larger) => {
                 if let Some(open) = self.voices.get_mut(&key).and_then(|voice| voice.open.as_mut()) {

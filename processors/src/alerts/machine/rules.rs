@@ -14,6 +14,8 @@ pub(super) const INGEST_OUTAGE: &str = "ingest_outage";
 pub(super) const CLOCK_SKEW: &str = "clock_skew";
 /// Messages of a host cannot be read.
 pub(super) const UNREADABLE: &str = "unreadable_samples";
+/// Two agents report as one host.
+pub(super) const SHARED_IDENTITY: &str = "shared_identity";
 /// A rule watches less than it should.
 pub(super) const RULE_BROKEN: &str = "rule_broken";
 /// A host started anew.
@@ -22,11 +24,12 @@ pub(super) const REBOOTED: &str = "rebooted";
 pub(super) const BLIND: &str = "blind";
 
 /// Every built-in rule with its level.
-pub(super) const BUILT_IN: [(&str, Severity); 7] = [
+pub(super) const BUILT_IN: [(&str, Severity); 8] = [
     (HOST_SILENT, Severity::Critical),
     (INGEST_OUTAGE, Severity::Critical),
     (CLOCK_SKEW, Severity::Warning),
     (UNREADABLE, Severity::Warning),
+    (SHARED_IDENTITY, Severity::Warning),
     (RULE_BROKEN, Severity::Warning),
     (REBOOTED, Severity::Info),
     (BLIND, Severity::Warning),

@@ -1,5 +1,8 @@
 //! The scenarios as tests; `UPDATE=1` writes what happens into them.
 
+mod invariants;
+mod reference;
+
 use crate::alerts::scenario;
 
 #[test]

@@ -3,7 +3,7 @@
 use super::effect::{Key, Reason, TEAM};
 use super::instance::Phase;
 use super::reports::no_data_key;
-use super::rules::{HOST_SILENT, INGEST_OUTAGE, RULE_BROKEN, UNREADABLE};
+use super::rules::{HOST_SILENT, INGEST_OUTAGE, RULE_BROKEN};
 use super::voice::Episode;
 use super::{GAP_MS, Machine, Outage};
 use compact_str::CompactString;
@@ -17,8 +17,8 @@ const GONE_MS: u64 = 10 * 60_000;
 const BLIND_MS: u64 = 60_000;
 /// Hosts that make an outage at least.
 const OUTAGE_HOSTS_MIN: usize = 3;
-/// Without another one for so long unreadable samples are over, in milliseconds.
-const UNREADABLE_OVER_MS: u64 = 10 * 60_000;
+/// Without another one for so long the fault of a host is over, in milliseconds.
+const FAULT_OVER_MS: u64 = 10 * 60_000;
 
 /// A rule by which a host is found silent.
 struct Silence {
@@ -195,9 +195,13 @@ impl Machine {
         }
         let mut over = Vec::new();
         for (id, host) in &mut self.hosts {
-            if host.unreadable.take_if(|last| *last + UNREADABLE_OVER_MS <= now).is_some() {
-                over.push(Key::new(UNREADABLE, id, ""));
-            }
+            host.faults.retain(|rule, last| {
+                let lasts = *last + FAULT_OVER_MS > now;
+                if !lasts {
+                    over.push(Key::new(rule, id, ""));
+                }
+                lasts
+            });
         }
         over.iter().for_each(|key| self.close(key, Reason::Ok, now));
     }

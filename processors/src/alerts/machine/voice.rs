@@ -50,7 +50,13 @@ pub(super) struct Episode {
 impl Episode {
     /// An episode that nobody heard of.
     #[must_use]
-    pub(super) fn new(number: u64, since: u64, value: Option<f64>, peak: Option<f64>, critical: bool) -> Self {
+    pub(super) fn new(
+        number: u64,
+        since: u64,
+        value: Option<f64>,
+        peak: Option<f64>,
+        critical: bool,
+    ) -> Self {
         Self { number, since, value, peak, critical, acked: None, steps: None }
     }
 }
@@ -158,6 +164,12 @@ impl Voice {
                 .tells
                 .values()
                 .all(|tell| tell.told.is_none() && tell.cooldown.is_none_or(|(until, _)| until <= now))
+    }
+
+    /// Whether single openings are held back.
+    #[cfg(test)]
+    pub(super) fn is_flapping(&self) -> bool {
+        self.flapping.is_some()
     }
 
     /// What a shadow told is forgotten when its rule goes live.

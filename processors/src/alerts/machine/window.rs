@@ -30,7 +30,14 @@ pub(super) struct Window {
 
 impl Window {
     /// Takes a sample at event time `t`; `broken`: what came before does not count. What the window gives then.
-    pub(super) fn take(&mut self, spec: &Spec, values: &Values, label: &str, t: u64, broken: bool) -> Option<f64> {
+    pub(super) fn take(
+        &mut self,
+        spec: &Spec,
+        values: &Values,
+        label: &str,
+        t: u64,
+        broken: bool,
+    ) -> Option<f64> {
         if broken {
             *self = Self::default();
         }
