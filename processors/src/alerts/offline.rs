@@ -158,8 +158,7 @@ fn replay(rules: &Path, samples: &Path, json: bool, out: &mut impl Write) -> any
         let input = serde_json::from_str::<FileLine>(&line).map_err(|error| error.to_string());
         let input = input.and_then(|line| Ok((line.t, reading.input(number, line)?)));
         let (t, input) = input.map_err(|error| at(samples, &format_args!("line {number}: {error}")))?;
-        let Some(input) = input else { continue };
-        if let Kind::Live(report) = &input.kind {
+        if let Kind::Live(report) | Kind::Backfill(report) = &input.kind {
             machine.meet(&report.host);
         }
         for effect in machine.step(input) {
@@ -180,20 +179,22 @@ struct Reading {
 const INTERVAL_S: f64 = 5.0;
 
 impl Reading {
-    fn input(&mut self, sequence: u64, line: FileLine) -> Result<Option<Input>, String> {
+    fn input(&mut self, sequence: u64, line: FileLine) -> Result<Input, String> {
         let time = line::ms(line.t);
         let kind = match (line.host, line.journal) {
             (None, None) if line.tick => Kind::Tick(Vec::new()),
             (None, Some(fact)) => Kind::Tick(vec![fact]),
-            (Some(_), None) if line.lane == Some(Lane::Backfill) => return Ok(None),
             (Some(host), None) => {
+                let is_backfill = line.lane == Some(Lane::Backfill);
                 let next = self.seqs.get(&host).map_or(1, |seq| seq + 1);
                 let seq = line.seq.unwrap_or(next);
-                self.seqs.insert(host.clone(), seq);
+                if !is_backfill {
+                    self.seqs.insert(host.clone(), seq);
+                }
                 let values = line.values.unwrap_or_default().into_iter();
                 let values =
                     values.map(|(name, number)| line::value(&name, number)).collect::<Result<_, _>>()?;
-                Kind::Live(Box::new(Report {
+                let report = Report {
                     host,
                     boot: self.boots.find(line.boot.as_deref().unwrap_or("b1")),
                     seq,
@@ -201,11 +202,12 @@ impl Reading {
                     interval_ms: line::ms(line.interval_s.unwrap_or(INTERVAL_S)) as u32,
                     clock_step_ms: 0,
                     values: Values::new(values),
-                }))
+                };
+                Kind::sample(report, is_backfill)
             }
             _ => return Err("expected a sample with a host, \"tick\": true, or a journal event".to_owned()),
         };
-        Ok(Some(Input { sequence, time, kind }))
+        Ok(Input { sequence, time, kind })
     }
 }
 

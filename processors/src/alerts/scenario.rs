@@ -4,7 +4,7 @@
 //! ```text
 //! rule ID [shadow|disabled] [hosts=a,b] [tags=a,b] [to=rx1,rx2] [steps=rx1:60,rx2:60] : TEXT
 //! 10 h1 cpu.usage_pct=95 | h2 cpu.usage_pct=null boot=b2 et=9 interval=5 seq=3 step=60
-//! 10..60/5 h1 cpu.usage_pct=95
+//! 10..60/5 h1 cpu.usage_pct=95        70 h1 backfill et=40 cpu.usage_pct=95
 //! 60 delete rule r1        60 host h1 tags=a,b     60 pause h1     60 resume h1     60 delete host h1
 //! 60 silence s1 until=90 host=h1 rule=r1 tag=a severity=critical     60 end silence s1
 //! 60 ack r1/h1     60 unack r1/h1     60 resolve r1/h1     60 unreadable h1     60 receivers rx1,rx2
@@ -183,8 +183,10 @@ impl Stage {
                 return Ok(());
             }
             host => {
+                let (rest, is_backfill) =
+                    rest.strip_prefix("backfill ").map_or((rest, false), |rest| (rest, true));
                 let report = self.report(host, rest)?;
-                self.step(Kind::Live(Box::new(report)), said);
+                self.step(Kind::sample(report, is_backfill), said);
                 return Ok(());
             }
         };

@@ -21,8 +21,9 @@ pub(super) fn words(effect: &Effect, episode: &mut impl FnMut(u64) -> u64) -> St
                 |name: &str, number: Option<f64>| number.map_or(String::new(), |it| format!(" {name}={it}"));
             let lasted = it.duration_ms.map_or(String::new(), |ms| format!(" after={}s", line::seconds(ms)));
             let shadow = if it.shadow { " shadow" } else { "" };
+            let retro = if it.retro { " retro" } else { "" };
             format!(
-                "{word} {} #{} {}{}{}{}{lasted}{shadow}",
+                "{word} {} #{} {}{}{}{}{lasted}{shadow}{retro}",
                 place(&it.key),
                 episode(it.episode),
                 it.level,

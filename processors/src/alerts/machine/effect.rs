@@ -63,6 +63,8 @@ pub struct Transition {
     pub duration_ms: Option<u64>,
     /// The rule tells nobody yet.
     pub shadow: bool,
+    /// Found in back-filled samples: recorded, never told.
+    pub retro: bool,
 }
 
 /// What can become of an episode.

@@ -51,6 +51,7 @@ impl Machine {
         let Some(saved) = value else {
             if let Ok(place) = place {
                 self.close_all(|key| key.rule == id, Reason::Deleted);
+                self.forget_retro(id, Reason::Deleted);
                 self.rules.remove(place);
                 for host in self.hosts.values_mut() {
                     host.runs.remove(place);
@@ -123,6 +124,7 @@ impl Machine {
             }
         }
         self.close_all(|key| key.rule == id && !kept.contains(key), Reason::RuleChanged);
+        self.forget_retro(&id, Reason::RuleChanged);
     }
 
     fn rescope_rule(&mut self, place: usize, gone: Reason) {

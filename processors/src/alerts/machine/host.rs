@@ -2,6 +2,7 @@
 
 use super::input::Report;
 use super::instance::{Instance, Moment};
+use super::retro::Retro;
 use super::values::Values;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,10 @@ pub(super) struct Host {
     pub(super) faults: BTreeMap<CompactString, u64>,
     /// When the last sample was taken by the host's own clock.
     taken: u64,
+    /// Event time of the first live sample after the last hole.
+    pub(super) resumed: u64,
+    /// What rules make of back-filled samples.
+    pub(super) retro: Option<Retro>,
     /// What each rule makes of it, in the order of the rules.
     pub(super) runs: Vec<Watch>,
 }
@@ -149,6 +154,9 @@ impl Host {
         let jumped = offset_ms.abs_diff(self.offset_ms) > CLOCK_MS_MAX;
         let stepped = !is_first && (jumped || report.clock_step_ms.unsigned_abs() > CLOCK_MS_MAX);
         let hole = t.saturating_sub(self.t) > self.hole_ms();
+        if hole {
+            self.resumed = t;
+        }
         self.offset_ms = offset_ms;
         self.taken = report.time;
         self.t = t;

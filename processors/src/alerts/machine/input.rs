@@ -20,6 +20,8 @@ pub struct Input {
 pub enum Kind {
     /// A sample of the live lane.
     Live(Box<Report>),
+    /// A sample of the back-fill lane.
+    Backfill(Box<Report>),
     /// A message on the live lane of a host that could not be read.
     Unreadable(String),
     /// The log's clock, and what people decided since the tick before.

@@ -9,6 +9,7 @@ mod input;
 mod instance;
 mod program;
 mod reports;
+mod retro;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -94,6 +95,7 @@ impl Machine {
         self.now = self.now.max(input.time);
         match input.kind {
             Kind::Live(report) => self.live(&report),
+            Kind::Backfill(report) => self.backfill(&report),
             Kind::Unreadable(host) => self.unreadable(&host),
             Kind::Tick(facts) => self.tick(facts),
         }
@@ -209,6 +211,7 @@ impl Machine {
             value: episode.value,
             peak: episode.peak,
             duration_ms: None,
+            retro: false,
             shadow: self.rule(&key.rule).is_some_and(|rule| rule.saved.state == RuleState::Shadow),
         }
     }

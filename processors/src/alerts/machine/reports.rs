@@ -24,7 +24,7 @@ pub(super) const NO_DATA: &str = "no_data";
 
 /// What a rule found out about one series.
 #[derive(Debug)]
-enum Finding {
+pub(super) enum Finding {
     Fired(Episode),
     Worse(f64, bool),
     Over(u64),
@@ -33,14 +33,14 @@ enum Finding {
 }
 
 /// What a rule looks at.
-struct Look<'a> {
-    values: &'a Values,
-    at: Moment,
+pub(super) struct Look<'a> {
+    pub(super) values: &'a Values,
+    pub(super) at: Moment,
     /// Windows take the sample in, after throwing away what came before where true; none: it was taken in before.
-    feed: Option<bool>,
+    pub(super) feed: Option<bool>,
     /// When the sample was read, in log time.
-    seen: u64,
-    sequence: u64,
+    pub(super) seen: u64,
+    pub(super) sequence: u64,
 }
 
 impl Machine {
@@ -219,7 +219,7 @@ impl Machine {
 }
 
 impl Look<'_> {
-    fn at_rule(
+    pub(super) fn at_rule(
         &self,
         rule: &mut Entry,
         watch: &mut Watch,

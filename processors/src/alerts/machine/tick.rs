@@ -42,6 +42,7 @@ impl Machine {
         self.find_missing();
         self.find_broken();
         self.end_inhibition();
+        self.end_retro();
         self.touched.extend(self.voices.keys().cloned());
     }
 
