@@ -1,6 +1,7 @@
 //! The processors: each folds the log into a view of its own, or keeps order on the NATS server.
 
 pub mod accounts;
+pub mod alerts;
 pub mod config;
 pub mod guard;
 pub mod history;

@@ -1,9 +1,11 @@
 //! `watchkeeper-processors`: runs the processors, each on a thread, a runtime and a connection of its own.
 
 use anyhow::Context as _;
+use clap::Parser as _;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 use tokio::sync::watch;
+use watchkeeper_processors::alerts::offline::Offline;
 use watchkeeper_processors::config::{Config, Name};
 use watchkeeper_processors::work;
 use watchkeeper_streams::program::{self, EXIT_CONFIG};
@@ -13,6 +15,9 @@ use watchkeeper_streams::program::{self, EXIT_CONFIG};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if Offline::is_asked(std::env::args_os().nth(1).as_deref()) {
+        return offline();
+    }
     let config: Config = match program::configure(std::env::args_os()) {
         Ok(config) => config,
         Err(error) => error.exit(),
@@ -33,6 +38,15 @@ fn main() -> ExitCode {
             tracing::error!(error = format!("{error:#}"), "processors ended");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Commands for people, which need no server.
+fn offline() -> ExitCode {
+    match Offline::parse().run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => say_mistakes(&[format!("{error:#}")]),
     }
 }
 

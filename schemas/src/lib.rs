@@ -1,5 +1,6 @@
 //! What travels between the programs: ids, subjects, samples, views, the codec. Knows neither tokio nor NATS nor a clock.
 
+pub mod alerting;
 pub mod audit;
 pub mod catalogue;
 pub mod codec;
@@ -11,6 +12,7 @@ pub mod parked;
 pub mod public;
 pub mod quantity;
 pub mod registry;
+pub mod rule;
 pub mod sample;
 pub mod subjects;
 pub mod usual_host;

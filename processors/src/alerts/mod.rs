@@ -1,0 +1,8 @@
+//! Alerts: the machine that decides, and the ways to run it over files.
+
+mod decision;
+mod line;
+pub mod machine;
+pub mod offline;
+pub mod scenario;
+mod wording;

@@ -1,0 +1,196 @@
+//! What people decide about alerts: rules as saved, silences, acknowledgements, who hears. Becomes facts of JOURNAL.
+
+mod recurring;
+
+pub use recurring::{DAYS_AHEAD, MaintenanceError, WeeklyMaintenance};
+
+use crate::ids::{HostId, RuleId};
+use crate::quantity::UnixMs;
+use crate::rule::Severity;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// One decision; a removed thing has no value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum AlertFact {
+    /// A rule; its id may be that of a built-in one, which then only takes state and receivers from it.
+    Rule {
+        /// The rule.
+        id: RuleId,
+        /// As saved.
+        value: Option<SavedRule>,
+    },
+    /// What alerts need to know of a host.
+    Host {
+        /// The host.
+        id: HostId,
+        /// How it is watched.
+        value: Option<WatchedHost>,
+    },
+    /// A silence or a maintenance window.
+    Silence {
+        /// The silence.
+        id: String,
+        /// What it holds back; none: ended.
+        value: Option<Silence>,
+    },
+    /// Somebody looks after an episode; no value: not any more.
+    Ack {
+        /// Which episode.
+        #[serde(flatten)]
+        episode: EpisodeRef,
+        /// Who.
+        value: Option<String>,
+    },
+    /// Somebody says that an episode is over.
+    Resolve {
+        /// Which episode.
+        #[serde(flatten)]
+        episode: EpisodeRef,
+        /// Who.
+        by: String,
+    },
+    /// Who hears where a rule names nobody.
+    Defaults {
+        /// The team's choice.
+        value: Defaults,
+    },
+    /// Messages to a receiver are refused for good; no value: they arrive again.
+    Receiver {
+        /// The receiver.
+        id: String,
+        /// What its channel answers.
+        value: Option<String>,
+    },
+}
+
+/// A rule as saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedRule {
+    /// In the rule language.
+    pub text: String,
+    /// Which hosts it watches.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Who hears; empty: the team's default.
+    #[serde(default)]
+    pub receivers: BTreeSet<String>,
+    /// Whether it runs and tells.
+    #[serde(default)]
+    pub state: RuleState,
+    /// Who hears next; empty: the team's policy.
+    #[serde(default)]
+    pub policy: Vec<Step>,
+}
+
+/// Which hosts a rule watches.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Every host of the team.
+    #[default]
+    All,
+    /// Hosts with at least one of these tags; empty: none.
+    Tags(BTreeSet<String>),
+    /// These hosts; empty: none.
+    Hosts(BTreeSet<HostId>),
+}
+
+/// Whether a rule runs and tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleState {
+    /// Runs and tells.
+    #[default]
+    Live,
+    /// Runs, is recorded, tells nobody.
+    Shadow,
+    /// Does not run.
+    Disabled,
+}
+
+/// A step of an escalation policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Step {
+    /// Who hears.
+    pub receivers: BTreeSet<String>,
+    /// How long they have until the next step, in milliseconds.
+    pub wait_ms: u64,
+}
+
+/// What alerts need to know of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct WatchedHost {
+    /// Tags for scopes and silences.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
+    /// Held back from watching.
+    #[serde(default)]
+    pub paused: bool,
+    /// Interval between samples, in milliseconds; 0: only what samples say.
+    #[serde(default)]
+    pub interval_ms: u32,
+}
+
+/// Notices that are held back for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Silence {
+    /// Who made it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// From when, inclusive.
+    pub from: UnixMs,
+    /// Until when, exclusive.
+    pub until: UnixMs,
+    /// What must all be true of an alert; none: nothing is held back.
+    pub matchers: Vec<Matcher>,
+}
+
+/// What must be true of an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Matcher {
+    /// It is about this host.
+    Host(HostId),
+    /// Its host has this tag.
+    Tag(String),
+    /// It is of this rule.
+    Rule(RuleId),
+    /// Its series has this label.
+    Label {
+        /// The label.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// It is this bad.
+    Severity(Severity),
+}
+
+/// One episode of one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EpisodeRef {
+    /// Of which rule.
+    pub rule: String,
+    /// On which host; `_` for the whole team.
+    pub host: String,
+    /// Of which series; empty for scalars.
+    #[serde(default)]
+    pub series: String,
+    /// Its number.
+    pub episode: u64,
+}
+
+/// The team's choice where a rule names nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Defaults {
+    /// Who hears.
+    #[serde(default)]
+    pub receivers: BTreeSet<String>,
+    /// Who hears next.
+    #[serde(default)]
+    pub policy: Vec<Step>,
+}
