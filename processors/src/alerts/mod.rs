@@ -3,5 +3,6 @@
 mod line;
 pub mod machine;
 pub mod offline;
+pub mod processor;
 pub mod scenario;
 mod wording;
