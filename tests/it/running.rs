@@ -68,6 +68,13 @@ impl Running {
         json(request.header("authorization", bearer).send_json(body).unwrap())
     }
 
+    /// Status and JSON of a PUT of JSON.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.put(format!("{}{path}", self.http_url()));
+        let bearer = format!("Bearer {}", self.token());
+        json(request.header("authorization", bearer).send_json(body).unwrap())
+    }
+
     /// Status and JSON of a DELETE.
     pub(crate) fn delete(&self, path: &str) -> (u16, Value) {
         let request = self.http.delete(format!("{}{path}", self.http_url()));
