@@ -1,5 +1,6 @@
 //! What the gateway offers over HTTP. `table` lists every route; each handler stands with what it asks for.
 
+pub mod alerts;
 pub mod audit;
 pub mod auth;
 pub mod description;
@@ -18,6 +19,8 @@ pub mod members;
 pub mod metrics;
 pub mod page;
 pub mod readers;
+pub mod rules;
+pub mod silences;
 pub mod system;
 pub mod table;
 pub mod team;

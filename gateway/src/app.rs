@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use crate::alerting::Alerting;
 use crate::audit::Audit;
 use crate::fleet::Fleet;
 use crate::history::History;
@@ -24,6 +25,8 @@ pub struct App {
     pub audit: Audit,
     /// The fleet, live.
     pub live: Arc<Live>,
+    /// Alerts, live.
+    pub alerting: Arc<Alerting>,
     /// The newest lag, rendered.
     pub lag: watch::Receiver<LagNews>,
     /// How the whole system does.
@@ -65,6 +68,7 @@ impl App {
             identity,
             audit,
             live: Arc::default(),
+            alerting: Arc::default(),
             lag: watch::channel(LagNews::default()).1,
             system: watch::channel(Arc::new(SystemView::unknown(Default::default()))).1,
             history: History::new(database, Arc::clone(&metrics)),

@@ -1,8 +1,9 @@
 //! The gateway: what the log says, for browsers and programs over HTTP. It reads buckets, streams and history only.
 //!
-//! Read `app.rs` first (what is shared), then `api/table.rs` (what is offered), `fleet.rs` (what is known of hosts),
+//! Read `app.rs` first (what is shared), then `api/table.rs` (what is offered), `fleet.rs` (what is known of hosts), `alerting.rs` (rules and episodes),
 //! `live/cursor.rs` (what one client of the live stream gets), `history.rs` (what is asked of QuestDB).
 
+pub mod alerting;
 pub mod api;
 pub mod app;
 pub mod audit;

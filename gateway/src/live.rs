@@ -1,5 +1,6 @@
 //! The live stream: one fold of the bucket, told to every client at its own pace.
 
+pub mod alert_cursor;
 pub mod cursor;
 pub mod nats_thread;
 pub mod stream;
@@ -58,6 +59,13 @@ impl Live {
         drop(fleet);
         // A client listens before it lets go of the fleet that it begins with, and so misses nothing.
         if before != after && self.rounds.receiver_count() > 0 {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Rings for something that is not of the fleet.
+    pub fn ring_once(&self) {
+        if self.rounds.receiver_count() > 0 {
             self.changed.notify_one();
         }
     }

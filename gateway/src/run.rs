@@ -1,5 +1,6 @@
 //! The life of the gateway: listens, connects, follows, serves, and ends within five seconds.
 
+use crate::alerting::Alerting;
 use crate::api::description::openapi;
 use crate::api::table::router;
 use crate::app::App;
@@ -144,6 +145,13 @@ fn assemble(
     followers.spawn(activation::watch(Arc::clone(&identity), Arc::clone(&live), audit.clone()));
     followers.spawn(first_team::keep(Arc::clone(&identity)));
     followers.spawn_on(follow(follower), nats);
+    let alerting = Arc::new(Alerting::default());
+    let follow_alerts =
+        Arc::clone(&alerting).follow_alerts(context.clone(), connects.clone(), Arc::clone(&live));
+    let follow_notices =
+        Arc::clone(&alerting).follow_notices(context.clone(), connects.clone(), Arc::clone(&live));
+    followers.spawn_on(follow_alerts, nats);
+    followers.spawn_on(follow_notices, nats);
     let client = connection.client;
     let poll = Poll { client, context, database: Arc::clone(&database), connects, system, lag };
     followers.spawn(poll.run());
@@ -152,6 +160,7 @@ fn assemble(
         identity,
         audit,
         live,
+        alerting,
         lag: lag_seen,
         system: system_seen,
         history: History::new(database, Arc::clone(&metrics)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use watchkeeper_nats::{Layout, Program};
 use watchkeeper_streams::program::LogFormat;
-use watchkeeper_streams::topology::{HISTORY_CONSUMER, LATEST_CONSUMER, Limits};
+use watchkeeper_streams::topology::{ALERTS_CONSUMER, HISTORY_CONSUMER, LATEST_CONSUMER, Limits};
 
 /// A processor by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -14,6 +14,10 @@ pub enum Name {
     Latest,
     /// History in QuestDB.
     History,
+    /// The clock of the log, of which alerts are made; one of all programs ticks.
+    Ticker,
+    /// Alerts: what is open and who hears; one of all programs decides.
+    Alerts,
     /// The NATS server's accounts, as JOURNAL has them: needs --nats-dir.
     Accounts,
     /// Holds hosts off that flood: needs --nats-dir or --sys-creds.
@@ -27,14 +31,16 @@ impl Name {
         match self {
             Self::Latest => LATEST_CONSUMER.processor,
             Self::History => HISTORY_CONSUMER.processor,
+            Self::Ticker => "ticker",
+            Self::Alerts => ALERTS_CONSUMER.processor,
             Self::Accounts => "accounts",
             Self::Guard => "guard",
         }
     }
 }
 
-/// Folds the log of samples into views: the newest state of every host, and history in QuestDB. Keeps the accounts of
-/// the NATS server as they are configured, and holds off who floods.
+/// Folds the log of samples into views: the newest state of every host, history in QuestDB, and alerts. Keeps the
+/// accounts of the NATS server as they are configured, and holds off who floods.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "watchkeeper-processors",
@@ -168,7 +174,7 @@ impl Config {
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
         let has_what_it_needs = |name: &Name| match name {
-            Name::Latest | Name::History => true,
+            Name::Latest | Name::History | Name::Ticker | Name::Alerts => true,
             Name::Accounts => self.nats_dir.is_some(),
             Name::Guard => self.sys_creds().is_some(),
         };

@@ -7,6 +7,7 @@ pub mod guard;
 pub mod history;
 pub mod latest;
 mod system;
+pub mod ticker;
 
 use crate::config::{Config, Name};
 use crate::history::History;
@@ -17,7 +18,7 @@ use watchkeeper_schemas::subjects;
 use watchkeeper_streams::connect::{Connect, connect};
 use watchkeeper_streams::processor::Processor;
 use watchkeeper_streams::runner::{Runner, jetstream};
-use watchkeeper_streams::topology::{Consumer, HISTORY_CONSUMER, LATEST_CONSUMER};
+use watchkeeper_streams::topology::{ALERTS_CONSUMER, Consumer, HISTORY_CONSUMER, LATEST_CONSUMER};
 
 /// Does the work of one processor until it is told to stop.
 ///
@@ -35,6 +36,8 @@ pub async fn work(name: Name, config: &Config, mut shutdown: watch::Receiver<boo
             let history = History::new(config)?;
             run(runner, history).await
         }
+        Name::Alerts => alerts::processor::run(runner(config, ALERTS_CONSUMER, shutdown).await?).await,
+        Name::Ticker => ticker::run(config, &mut shutdown).await,
         Name::Accounts => {
             let dir = config.nats_dir.as_deref().context("accounts needs the folder of the NATS server")?;
             accounts::run(config, dir, &mut shutdown).await

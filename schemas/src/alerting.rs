@@ -86,7 +86,8 @@ pub struct SavedRule {
 }
 
 /// Which hosts a rule watches.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
+#[schema(as = RuleScope)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Every host of the team.
@@ -99,7 +100,9 @@ pub enum Scope {
 }
 
 /// Whether a rule runs and tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleState {
     /// Runs and tells.
@@ -112,9 +115,10 @@ pub enum RuleState {
 }
 
 /// A step of an escalation policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
 pub struct Step {
     /// Who hears.
+    #[schema(value_type = Vec<String>)]
     pub receivers: BTreeSet<String>,
     /// How long they have until the next step, in milliseconds.
     pub wait_ms: u64,
@@ -150,7 +154,7 @@ pub struct Silence {
 }
 
 /// What must be true of an alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Matcher {
     /// It is about this host.
@@ -171,7 +175,7 @@ pub enum Matcher {
 }
 
 /// One episode of one instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
 pub struct EpisodeRef {
     /// Of which rule.
     pub rule: String,
@@ -185,10 +189,12 @@ pub struct EpisodeRef {
 }
 
 /// The team's choice where a rule names nobody.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
+#[schema(as = AlertDefaults)]
 pub struct Defaults {
     /// Who hears.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub receivers: BTreeSet<String>,
     /// Who hears next.
     #[serde(default)]

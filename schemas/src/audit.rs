@@ -134,6 +134,26 @@ actions! {
     ReaderCreate = "reader_create",
     /// The credential of a reader was taken back.
     ReaderDelete = "reader_delete",
+    /// An alert rule was made.
+    RuleCreate = "rule_create",
+    /// An alert rule was changed.
+    RuleChange = "rule_change",
+    /// An alert rule was removed.
+    RuleDelete = "rule_delete",
+    /// Who hears where a rule names nobody was changed.
+    AlertDefaultsChange = "alert_defaults_change",
+    /// A silence was made.
+    SilenceCreate = "silence_create",
+    /// A silence was changed.
+    SilenceChange = "silence_change",
+    /// A silence was ended.
+    SilenceDelete = "silence_delete",
+    /// Somebody looks after an alert.
+    AlertAcknowledge = "alert_acknowledge",
+    /// Nobody looks after an alert any more.
+    AlertWithdraw = "alert_withdraw",
+    /// An alert was ended by hand.
+    AlertResolve = "alert_resolve",
 }
 
 /// Whether something was done.

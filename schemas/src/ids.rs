@@ -111,6 +111,25 @@ fn is_user_key(bytes: &[u8]) -> bool {
     bytes.len() == 56 && bytes[0] == b'U' && bytes.iter().all(base32)
 }
 
+/// Digits of the hash that stands for a series.
+pub(crate) const SERIES_DIGITS: usize = 16;
+
+fn is_episode_id(bytes: &[u8]) -> bool {
+    let mut parts = bytes.split(|b| *b == b'~');
+    let mut part = || parts.next().unwrap_or_default();
+    let (rule, host, number, series) = (part(), part(), part(), part());
+    let hex = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
+    let is_number = std::str::from_utf8(number)
+        .is_ok_and(|number| number.bytes().all(|b| b.is_ascii_digit()) && number.parse::<u64>().is_ok());
+    is_slug(rule)
+        && rule.len() <= 64
+        && (host == b"_" || is_slug(host) && host.len() <= 64)
+        && is_number
+        && series.len() == SERIES_DIGITS
+        && series.iter().all(hex)
+        && parts.next().is_none()
+}
+
 fn is_metric_name(bytes: &[u8]) -> bool {
     bytes.contains(&b'.') && are_words(bytes)
 }
@@ -145,6 +164,21 @@ text_id!(
     /// A rule of a team, or a built-in one.
     RuleId, "rule id", 64, "1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit",
     "^[a-z0-9][a-z0-9_-]{0,63}$", is_slug
+);
+text_id!(
+    /// A silence or a maintenance window.
+    SilenceId, "silence id", 32, "1 to 32 of a-z, 0-9, - and _, beginning with a letter or digit",
+    "^[a-z0-9][a-z0-9_-]{0,31}$", is_slug
+);
+text_id!(
+    /// Who hears of alerts.
+    ReceiverId, "receiver", 64, "1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit",
+    "^[a-z0-9][a-z0-9_-]{0,63}$", is_slug
+);
+text_id!(
+    /// An episode for ever: `<rule>~<host>~<number>~<16 hexadecimal digits of the series' hash>`, `_` for no host.
+    EpisodeId, "episode id", 192, "<rule>~<host>~<number>~<16 hexadecimal digits>",
+    "^[a-z0-9][a-z0-9_-]*~([a-z0-9][a-z0-9_-]*|_)~[0-9]+~[0-9a-f]{16}$", is_episode_id
 );
 text_id!(
     /// A person: the name that they log in with.

@@ -2,7 +2,8 @@
 //!
 //! No fact holds a secret: hashes of passwords and tokens lie in sealed buckets, a key in a fact is a public one.
 
-use crate::ids::{HostId, InvitationId, PublicKey, ReaderName, TeamId, TokenId, UserId};
+use crate::alerting::{Defaults, EpisodeRef, SavedRule, Silence};
+use crate::ids::{HostId, InvitationId, PublicKey, ReaderName, RuleId, SilenceId, TeamId, TokenId, UserId};
 use crate::quantity::UnixMs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,59 @@ pub enum Fact {
         /// Until when and why.
         value: Option<Flag>,
     },
+    /// An alert rule of a team, or what it changes of a built-in one.
+    Rule {
+        /// The rule.
+        id: RuleId,
+        /// As saved.
+        value: Option<Rule>,
+    },
+    /// A silence.
+    Silence {
+        /// The silence.
+        id: SilenceId,
+        /// What it holds back, and until when.
+        value: Option<Silence>,
+    },
+    /// Somebody looks after an episode of an alert.
+    Acknowledgement {
+        /// Which episode; its subject ends with the episode's id.
+        episode: EpisodeRef,
+        /// What they say; nothing once withdrawn.
+        value: Option<Remark>,
+    },
+    /// Somebody says that an episode of an alert is over.
+    Resolution {
+        /// Which episode; its subject ends with the episode's id.
+        episode: EpisodeRef,
+        /// What they say.
+        value: Option<Remark>,
+    },
+    /// Who hears where a rule names nobody.
+    AlertDefaults {
+        /// The team.
+        id: TeamId,
+        /// Its choice.
+        value: Option<Defaults>,
+    },
+}
+
+/// An alert rule of a team.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The name that people read.
+    pub name: String,
+    /// What it watches, and who hears.
+    pub rule: SavedRule,
+}
+
+/// What somebody says of an episode.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Remark {
+    /// In their words; may be empty.
+    pub note: String,
 }
 
 /// A person who may log in.

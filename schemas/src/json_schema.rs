@@ -2,22 +2,28 @@
 
 use crate::audit::AuditEntry;
 use crate::catalogue::{Metric, Section};
+use crate::episode::AlertEvent;
 use crate::journal::JournalEvent;
+use crate::notice::Intent;
 use crate::parked::Parked;
 use crate::public::HOST_EVENT_TYPE;
+use crate::tick::Tick;
 use crate::view::HostHead;
 use serde_json::{Map, Value, json};
 
 /// Every schema with the name of its file in `schemas/json/`.
 #[must_use]
-pub fn all() -> [(&'static str, Value); 6] {
+pub fn all() -> [(&'static str, Value); 9] {
     [
+        ("alert-event.json", schemars::schema_for!(AlertEvent).into()),
         ("audit-entry.json", schemars::schema_for!(AuditEntry).into()),
         ("host-head.json", schemars::schema_for!(HostHead).into()),
         ("host-view.json", host_view()),
         ("journal-event.json", schemars::schema_for!(JournalEvent).into()),
+        ("notice-intent.json", schemars::schema_for!(Intent).into()),
         ("parked.json", schemars::schema_for!(Parked).into()),
         ("public-host-event.json", public_host_event()),
+        ("tick.json", schemars::schema_for!(Tick).into()),
     ]
 }
 

@@ -2,12 +2,15 @@
 
 pub mod alerting;
 pub mod audit;
+pub mod built_in;
 pub mod catalogue;
 pub mod codec;
+pub mod episode;
 pub mod ids;
 pub mod journal;
 pub mod json_schema;
 pub mod metric_docs;
+pub mod notice;
 pub mod parked;
 pub mod public;
 pub mod quantity;
@@ -15,6 +18,7 @@ pub mod registry;
 pub mod rule;
 pub mod sample;
 pub mod subjects;
+pub mod tick;
 pub mod usual_host;
 pub mod view;
 mod well_known;

@@ -1,8 +1,12 @@
 //! Everything that JOURNAL says, folded: who may do what, what is watched and how. Pure.
 
-use crate::ids::{HostId, InvitationId, PublicKey, ReaderName, TeamId, TokenId, UserId};
+use crate::alerting::{Defaults, Silence};
+use crate::ids::{
+    EpisodeId, HostId, InvitationId, PublicKey, ReaderName, RuleId, SilenceId, TeamId, TokenId, UserId,
+};
 use crate::journal::{
-    Credential, Fact, Flag, Host, Invitation, JournalEvent, Member, Reader, Role, Team, Token, User,
+    Credential, Fact, Flag, Host, Invitation, JournalEvent, Member, Reader, Remark, Role, Rule, Team, Token,
+    User,
 };
 use crate::quantity::UnixMs;
 use crate::subjects::{JournalScope, JournalSubject, SubjectError};
@@ -94,6 +98,16 @@ pub struct TeamFacts {
     pub credentials: Facts<PublicKey, Credential>,
     /// Hosts that are held off.
     pub flags: Facts<HostId, Flag>,
+    /// What is alerted.
+    pub rules: Facts<RuleId, Rule>,
+    /// What is held back.
+    pub silences: Facts<SilenceId, Silence>,
+    /// Episodes that somebody looks after.
+    pub acknowledgements: Facts<EpisodeId, Remark>,
+    /// Episodes that somebody ended by hand.
+    pub resolutions: Facts<EpisodeId, Remark>,
+    /// Who hears where a rule names nobody, under the team's own id.
+    pub alert_defaults: Facts<TeamId, Defaults>,
 }
 
 impl TeamFacts {
@@ -262,7 +276,12 @@ impl Registry {
                     | Fact::Host { .. }
                     | Fact::Reader { .. }
                     | Fact::Credential { .. }
-                    | Fact::Flag { .. } => {}
+                    | Fact::Flag { .. }
+                    | Fact::Rule { .. }
+                    | Fact::Silence { .. }
+                    | Fact::Acknowledgement { .. }
+                    | Fact::Resolution { .. }
+                    | Fact::AlertDefaults { .. } => {}
                 }
                 return;
             }
@@ -277,6 +296,15 @@ impl Registry {
             Fact::Reader { id, value } => team.readers.put(id, value, &note),
             Fact::Credential { id, value } => team.credentials.put(id, value, &note),
             Fact::Flag { id, value } => team.flags.put(id, value, &note),
+            Fact::Rule { id, value } => team.rules.put(id, value, &note),
+            Fact::Silence { id, value } => team.silences.put(id, value, &note),
+            Fact::Acknowledgement { episode, value } => {
+                episode.id().into_iter().for_each(|id| team.acknowledgements.put(id, value.clone(), &note));
+            }
+            Fact::Resolution { episode, value } => {
+                episode.id().into_iter().for_each(|id| team.resolutions.put(id, value.clone(), &note));
+            }
+            Fact::AlertDefaults { id, value } => team.alert_defaults.put(id, value, &note),
         }
     }
 }

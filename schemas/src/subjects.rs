@@ -16,8 +16,22 @@ pub const TICK: &str = "tick.v1";
 /// Every subject of JOURNAL.
 pub const JOURNAL_FILTER: &str = "journal.v1.>";
 /// The kinds of facts, as subjects name them.
-const JOURNAL_KINDS: [&str; 9] =
-    ["user", "token", "team", "member", "invitation", "host", "reader", "credential", "flag"];
+const JOURNAL_KINDS: [&str; 14] = [
+    "user",
+    "token",
+    "team",
+    "member",
+    "invitation",
+    "host",
+    "reader",
+    "credential",
+    "flag",
+    "rule",
+    "silence",
+    "acknowledgement",
+    "resolution",
+    "alert_defaults",
+];
 /// Facts that the processors record: hosts that are held off.
 pub const JOURNAL_FLAGS: &str = "journal.v1.*.flag.*";
 /// Every subject of AUDIT.
@@ -200,10 +214,26 @@ pub fn audit(scope: &JournalScope) -> String {
     format!("audit.v1.{scope}")
 }
 
-/// Where transitions of an alert stand in ALERTS.
+/// Where transitions of an alert stand in ALERTS; without a host those that are about the whole team. What was found in
+/// back-filled samples stands apart.
 #[must_use]
-pub fn alert(team: &TeamId, host: &HostId, rule: &RuleId) -> String {
-    format!("alert.v1.{team}.{}.{host}.{rule}", Shard::of(host))
+pub fn alert(team: &TeamId, host: Option<&HostId>, rule: &RuleId, retro: bool) -> String {
+    let of_host = |host: &HostId| format!("{}.{host}", Shard::of(host));
+    let host = host.map_or_else(|| "_._".to_owned(), of_host);
+    let retro = if retro { ".retro" } else { "" };
+    format!("alert.v1.{team}.{host}.{rule}{retro}")
+}
+
+/// Every transition of a rule on a host.
+#[must_use]
+pub fn alerts_of(team: &TeamId, host: &str, rule: &RuleId) -> String {
+    format!("alert.v1.{team}.*.{host}.{rule}")
+}
+
+/// Where the intent to send a notice stands in NOTICES, once for ever.
+#[must_use]
+pub fn intent(id: &str) -> String {
+    format!("notice.v1.intent.{id}")
 }
 
 /// Where a processor parks what it can never handle.
@@ -274,9 +304,14 @@ impl JournalSubject {
             Fact::Reader { id, .. } => (JOURNAL_KINDS[6], id.to_string(), true),
             Fact::Credential { id, .. } => (JOURNAL_KINDS[7], id.to_string(), true),
             Fact::Flag { id, .. } => (JOURNAL_KINDS[8], id.to_string(), true),
+            Fact::Rule { id, .. } => (JOURNAL_KINDS[9], id.to_string(), true),
+            Fact::Silence { id, .. } => (JOURNAL_KINDS[10], id.to_string(), true),
+            Fact::Acknowledgement { episode, .. } => (JOURNAL_KINDS[11], episode.id()?.to_string(), true),
+            Fact::Resolution { episode, .. } => (JOURNAL_KINDS[12], episode.id()?.to_string(), true),
+            Fact::AlertDefaults { id, .. } => (JOURNAL_KINDS[13], id.to_string(), true),
         };
         let its_own = match (&scope, fact) {
-            (JournalScope::Team(team), Fact::Team { id, .. }) => team == id,
+            (JournalScope::Team(team), Fact::Team { id, .. } | Fact::AlertDefaults { id, .. }) => team == id,
             (JournalScope::Team(_), _) => of_team,
             (JournalScope::Everyone, _) => !of_team,
         };

@@ -1,24 +1,16 @@
 //! JOURNAL: records facts by expected revision, and keeps the registry of all facts newest.
 
-use crate::backoff::Backoff;
-use crate::rebuild::{Begin, reader};
-use crate::topology::{AHEAD_BYTES_MAX, JOURNAL, PULL_EXPIRES, PULL_HEARTBEAT};
-use async_nats::jetstream::consumer::pull;
+use crate::tail::{self, News};
+use crate::topology::JOURNAL;
 use async_nats::jetstream::context::{Context, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use watchkeeper_schemas::journal::JournalEvent;
 use watchkeeper_schemas::registry::Registry;
-use watchkeeper_schemas::subjects::{JOURNAL_FILTER, JournalScope, JournalSubject};
+use watchkeeper_schemas::subjects::{JournalScope, JournalSubject};
 
-/// Waits between tries to follow JOURNAL.
-const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// The server forgets a follower that asks for nothing for this long.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// Longest wait for an acknowledgement.
 const RECORD_MAX: Duration = Duration::from_secs(5);
 /// Longest wait until a fact that was recorded here is seen in the registry.
@@ -87,54 +79,16 @@ pub async fn seen(facts: &mut watch::Receiver<Facts>, revision: u64) -> bool {
 
 /// Keeps `facts` equal to JOURNAL: a new fact is seen within milliseconds, a lost connection is made up for.
 /// Runs until it is dropped.
-pub async fn follow(context: Context, mut connects: watch::Receiver<u64>, facts: watch::Sender<Facts>) {
-    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
+pub async fn follow(context: Context, connects: watch::Receiver<u64>, facts: watch::Sender<Facts>) {
     let mut registry = Registry::default();
-    loop {
-        connects.mark_unchanged();
-        let before = registry.sequence();
-        let ended = tokio::select! {
-            ended = tail(&context, &mut registry, &facts) => ended,
-            // The server forgot its consumer if it was started again; what was missed is read at once.
-            _ = connects.changed() => Ok(()),
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "JOURNAL cannot be followed, trying again");
-            tokio::time::sleep(backoff.next_wait()).await;
-        }
-        if registry.sequence() > before {
-            backoff.reset();
-        }
-    }
-}
-
-/// Folds everything after what was folded before, for as long as the connection bears.
-async fn tail(
-    context: &Context,
-    registry: &mut Registry,
-    facts: &watch::Sender<Facts>,
-) -> Result<(), async_nats::Error> {
-    let journal = context.get_stream_no_info(JOURNAL).await?;
-    let settings = pull::Config {
-        inactive_threshold: FORGOTTEN_AFTER,
-        ..reader(&[JOURNAL_FILTER], Begin::Sequence(registry.sequence() + 1))
-    };
-    let consumer = journal.create_consumer(settings).await?;
-    if consumer.cached_info().num_pending == 0 {
-        facts.send_replace(Some(Arc::new(registry.clone())));
-    }
-    let events = consumer.stream().max_bytes_per_batch(AHEAD_BYTES_MAX);
-    let mut events = events.expires(PULL_EXPIRES).heartbeat(PULL_HEARTBEAT).messages().await?;
-    while let Some(event) = events.next().await {
-        let event = event?;
-        let info = event.info()?;
-        if let Err(error) = registry.apply(info.stream_sequence, &event.subject, &event.payload) {
-            tracing::error!(sequence = info.stream_sequence, %error, "a fact in JOURNAL cannot be used");
+    tail::follow(context, JOURNAL, connects, |news| match news {
+        News::Event(event) => {
+            if let Err(error) = registry.apply(event.sequence, &event.subject, &event.payload) {
+                tracing::error!(sequence = event.sequence, %error, "a fact in JOURNAL cannot be used");
+            }
         }
         // Readers see whole states: not before all that is there was folded.
-        if info.pending == 0 {
-            facts.send_replace(Some(Arc::new(registry.clone())));
-        }
-    }
-    Ok(())
+        News::Current => _ = facts.send_replace(Some(Arc::new(registry.clone()))),
+    })
+    .await;
 }

@@ -43,8 +43,15 @@ pub const HISTORY_CONSUMER: Consumer = Consumer {
     // A database takes one large request much more cheaply than a hundred small ones.
     gather: Gather { longest: Duration::from_secs(1), events: 2048 },
 };
+/// The processor that decides which alerts are open and who hears.
+pub const ALERTS_CONSUMER: Consumer = Consumer {
+    processor: "alerts",
+    stream: SAMPLES,
+    // Nobody who is woken at night wakes 40 ms earlier.
+    gather: Gather { longest: Duration::from_millis(40), events: 8 },
+};
 /// Every durable consumer.
-pub static CONSUMERS: [Consumer; 2] = [LATEST_CONSUMER, HISTORY_CONSUMER];
+pub static CONSUMERS: [Consumer; 3] = [LATEST_CONSUMER, HISTORY_CONSUMER, ALERTS_CONSUMER];
 
 /// Events that a consumer may have delivered and not seen acknowledged.
 pub const ACK_PENDING_EVENTS_MAX: i64 = 16_384;

@@ -8,6 +8,7 @@
 )]
 
 mod agent_faults;
+mod alerts;
 mod containers;
 mod cut_off;
 mod enrolment;

@@ -30,6 +30,7 @@ const PROBLEM: &str = "application/problem+json";
     tags(
         (name = "hosts", description = "The fleet as it is now"),
         (name = "history", description = "The fleet as it was"),
+        (name = "alerts", description = "What is watched, what is wrong, who hears"),
         (name = "team", description = "The team: members, invitations, readers, audit"),
         (name = "agents", description = "How agents come and stay"),
         (name = "me", description = "One's own account"),

@@ -5,6 +5,7 @@ use crate::fleet::place::Place;
 use crate::http::ask::{Ask, Reader};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
+use crate::live::alert_cursor::AlertCursor;
 use crate::live::cursor::{Cursor, Detail, Interest};
 use crate::live::stream::{Client, Leave};
 use axum::http::HeaderValue;
@@ -62,7 +63,8 @@ fn parse_hosts(text: &str) -> Result<Vec<HostId>, Cow<'static, str>> {
 /// Changes as they come, as server-sent events: `snapshot` once, then `host` for each change, `lag` when the views
 /// fall behind or catch up, `reset` when what was told is of no use any more (a `snapshot` follows). Ids are
 /// `<epoch>-<revision>`; a client that comes back with `Last-Event-ID` gets only what changed meanwhile. A client
-/// that reads slowly gets the newest state of each host and misses what was between. `end` {reason} is the last event,
+/// that reads slowly gets the newest state of each host and misses what was between. `alerts` {open} tells once which
+/// alerts are open, `alert` each that changed since. `end` {reason} is the last event,
 /// within a second after a log-out or a change of role; a client signs in again, or comes back with what it may now do.
 #[utoipa::path(
     get, path = "/api/v1/live", tag = "hosts", operation_id = "live",
@@ -72,7 +74,7 @@ fn parse_hosts(text: &str) -> Result<Vec<HostId>, Cow<'static, str>> {
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received"),
     ),
     responses(
-        (status = 200, description = "The stream: `snapshot` {hosts, lag}, `host`, `lag`, `reset` {reason}, `end` {reason}", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The stream: `snapshot` {hosts, lag}, `host`, `lag`, `reset` {reason}, `alerts` {open}, `alert`, `end` {reason}", body = String, content_type = "text/event-stream"),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "All places are taken, or hosts have not been read yet", body = Problem, content_type = "application/problem+json"),
     )
@@ -87,6 +89,8 @@ pub async fn stream(principal: Principal, app: Arc<App>, asked: LiveAsk) -> Resu
     let client = Client {
         cursor: Cursor::new(&fleet, interest, asked.last),
         live: Arc::clone(&app.live),
+        alerting: Arc::clone(&app.alerting),
+        alerts: AlertCursor::new(principal.team.clone()),
         lag: app.lag.clone(),
         rounds: app.live.rounds(),
         shutdown: app.shutdown.clone(),

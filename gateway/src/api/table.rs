@@ -3,8 +3,8 @@
 //! is not described.
 
 use crate::api::{
-    audit, auth, description, docs, enrol, health, history, hosting, hosts, invitations, joining, live, me,
-    members, metrics, page, readers, system, team, tokens,
+    alerts, audit, auth, description, docs, enrol, health, history, hosting, hosts, invitations, joining,
+    live, me, members, metrics, page, readers, rules, silences, system, team, tokens,
 };
 use crate::app::App;
 use crate::http::ask::{self, Ask};
@@ -111,6 +111,24 @@ pub fn table() -> Vec<Route> {
         route::<history::__path_of_host, _, _>(Role::Viewer, history::of_host),
         route::<history::__path_of_fleet, _, _>(Role::Viewer, history::of_fleet),
         route::<metrics::__path_list, _, _>(Role::Viewer, metrics::list),
+        route::<rules::__path_list, _, _>(Role::Viewer, rules::list),
+        route::<rules::__path_create, _, _>(Role::Admin, rules::create),
+        route::<rules::__path_check, _, _>(Role::Viewer, rules::check),
+        route::<rules::__path_get, _, _>(Role::Viewer, rules::get),
+        route::<rules::__path_change, _, _>(Role::Admin, rules::change),
+        route::<rules::__path_switch, _, _>(Role::Admin, rules::switch),
+        route::<rules::__path_remove, _, _>(Role::Admin, rules::remove),
+        route::<rules::__path_defaults, _, _>(Role::Viewer, rules::defaults),
+        route::<rules::__path_change_defaults, _, _>(Role::Admin, rules::change_defaults),
+        route::<alerts::__path_list, _, _>(Role::Viewer, alerts::list),
+        route::<alerts::__path_get, _, _>(Role::Viewer, alerts::get),
+        route::<alerts::__path_acknowledge, _, _>(Role::Admin, alerts::acknowledge),
+        route::<alerts::__path_withdraw, _, _>(Role::Admin, alerts::withdraw),
+        route::<alerts::__path_resolve, _, _>(Role::Admin, alerts::resolve),
+        route::<silences::__path_list, _, _>(Role::Viewer, silences::list),
+        route::<silences::__path_create, _, _>(Role::Admin, silences::create),
+        route::<silences::__path_change, _, _>(Role::Admin, silences::change),
+        route::<silences::__path_remove, _, _>(Role::Admin, silences::remove),
         route::<live::__path_stream, _, _>(Role::Viewer, live::stream),
         route::<system::__path_get, _, _>(Role::Viewer, system::get),
         route::<team::__path_get, _, _>(Role::Viewer, team::get),

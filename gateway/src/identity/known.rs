@@ -88,6 +88,15 @@ pub fn revision(registry: &Registry, scope: &JournalScope, fact: &Fact) -> u64 {
         Fact::Reader { id, .. } => team.map(|team| team.readers.revision(id)),
         Fact::Credential { id, .. } => team.map(|team| team.credentials.revision(id)),
         Fact::Flag { id, .. } => team.map(|team| team.flags.revision(id)),
+        Fact::Rule { id, .. } => team.map(|team| team.rules.revision(id)),
+        Fact::Silence { id, .. } => team.map(|team| team.silences.revision(id)),
+        Fact::Acknowledgement { episode, .. } => {
+            team.zip(episode.id()).map(|(team, id)| team.acknowledgements.revision(&id))
+        }
+        Fact::Resolution { episode, .. } => {
+            team.zip(episode.id()).map(|(team, id)| team.resolutions.revision(&id))
+        }
+        Fact::AlertDefaults { id, .. } => team.map(|team| team.alert_defaults.revision(id)),
     };
     of_team.unwrap_or(0)
 }

@@ -83,6 +83,12 @@ impl Cursor {
         Self { interest, stage, lag: 0 }
     }
 
+    /// Whether the client has had its snapshot, so that anything may stand between two events.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        matches!(self.stage, Stage::Changes { .. })
+    }
+
     /// What the client is told next, or nothing while it knows everything.
     pub fn next(&mut self, fleet: &Fleet, lag: &LagNews) -> Option<Bytes> {
         let mut out = Vec::new();

@@ -1,9 +1,11 @@
 //! One client of the live stream: waits here, what it is told is decided by its cursor.
 
+use crate::alerting::Alerting;
 use crate::http::principal::Principal;
 use crate::identity::Identity;
 use crate::identity::authorize::{Bell, End};
 use crate::live::Live;
+use crate::live::alert_cursor::AlertCursor;
 use crate::live::cursor::{Cursor, LagNews};
 use crate::shutdown::stopped;
 use axum::body::Body;
@@ -58,6 +60,10 @@ pub struct Client {
     pub live: Arc<Live>,
     /// How far it has come.
     pub cursor: Cursor,
+    /// Where alerts come from.
+    pub alerting: Arc<Alerting>,
+    /// How far it has come with them.
+    pub alerts: AlertCursor,
     /// The newest lag.
     pub lag: watch::Receiver<LagNews>,
     /// Rings for changes.
@@ -94,6 +100,21 @@ impl Client {
         }))
     }
 
+    /// What it is told next, of hosts before alerts.
+    fn told(&mut self) -> Option<Bytes> {
+        let hosts = self.cursor.next(&self.live.fleet(), &self.lag.borrow_and_update());
+        if !self.cursor.is_current() {
+            return hosts;
+        }
+        let mut alerts = Vec::new();
+        self.alerts.next(&self.alerting.episodes(), &mut alerts);
+        match (hosts, alerts.is_empty()) {
+            (hosts, true) => hosts,
+            (None, false) => Some(Bytes::from(alerts)),
+            (Some(hosts), false) => Some(Bytes::from([&hosts[..], &alerts].concat())),
+        }
+    }
+
     async fn next(&mut self) -> Option<Result<Bytes, End>> {
         if let Err(end) = self.leave.check_in_passing() {
             return Some(Err(end));
@@ -101,7 +122,7 @@ impl Client {
         let mut quiet = std::pin::pin!(tokio::time::sleep(KEEP_ALIVE));
         loop {
             self.rounds.mark_unchanged();
-            let told = self.cursor.next(&self.live.fleet(), &self.lag.borrow_and_update());
+            let told = self.told();
             self.live.spend(told.is_some());
             if let Some(told) = told {
                 return Some(Ok(told));

@@ -89,7 +89,7 @@ async fn the_system_tells_versions_lag_and_sizes() {
         let nats =
             system["parts"].as_array().unwrap().iter().find(|part| part["name"] == "nats-server").unwrap();
         let known = nats["version"].as_str().is_some_and(|version| version.starts_with("2."))
-            && system["processors"].as_array().unwrap().len() == 2
+            && system["processors"].as_array().unwrap().len() == 3
             && system["streams"]
                 .as_array()
                 .unwrap()

@@ -4,13 +4,15 @@
 //! like what never was.
 
 use crate::asking::{Answer, ask};
-use crate::stand::{FIRST_OWNER, PASSWORD, Stand, bearer};
+use crate::stand::{FIRST_OWNER, PASSWORD, Stand, bearer, until};
 use nkeys::KeyPair;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use watchkeeper_gateway::api::table::{Access, Route, table};
+use watchkeeper_schemas::alerting::EpisodeRef;
 use watchkeeper_schemas::journal::Role;
+use watchkeeper_schemas::subjects::alert;
 
 /// An id that nothing ever had.
 const MISSING: &str = "never-was";
@@ -31,6 +33,9 @@ enum Of {
     Reader,
     Session,
     Token,
+    Rule,
+    Alert,
+    Silence,
 }
 
 /// A route: what its id is of, the rest of its query, and what whoever may do it gets about their own.
@@ -48,6 +53,24 @@ const EXPECTED: &[Expected] = &[
     ("GET /api/v1/hosts/{id}/history", Of::Host, "metric=cpu.usage_pct", &[503]),
     ("GET /api/v1/history", Of::Nothing, "metric=cpu.usage_pct", &[503]),
     ("GET /api/v1/metrics", Of::Nothing, "", &[200]),
+    ("GET /api/v1/rules", Of::Nothing, "", &[200]),
+    ("POST /api/v1/rules", Of::Nothing, "", &[201]),
+    ("POST /api/v1/rules/check", Of::Nothing, "", &[200]),
+    ("GET /api/v1/rules/{id}", Of::Rule, "", &[200]),
+    ("PUT /api/v1/rules/{id}", Of::Rule, "", &[409]),
+    ("POST /api/v1/rules/{id}/state", Of::Rule, "", &[409]),
+    ("DELETE /api/v1/rules/{id}", Of::Rule, "revision=1", &[409]),
+    ("GET /api/v1/alert-defaults", Of::Nothing, "", &[200]),
+    ("PUT /api/v1/alert-defaults", Of::Nothing, "", &[409]),
+    ("GET /api/v1/alerts", Of::Nothing, "", &[200]),
+    ("GET /api/v1/alerts/{id}", Of::Alert, "", &[200]),
+    ("POST /api/v1/alerts/{id}/acknowledgement", Of::Alert, "", &[204]),
+    ("DELETE /api/v1/alerts/{id}/acknowledgement", Of::Alert, "", &[204]),
+    ("POST /api/v1/alerts/{id}/resolution", Of::Alert, "", &[204]),
+    ("GET /api/v1/silences", Of::Nothing, "", &[200]),
+    ("POST /api/v1/silences", Of::Nothing, "", &[201]),
+    ("PUT /api/v1/silences/{id}", Of::Silence, "", &[409]),
+    ("DELETE /api/v1/silences/{id}", Of::Silence, "revision=1", &[409]),
     ("GET /api/v1/live", Of::Nothing, "hosts=", &[200]),
     ("GET /api/v1/system", Of::Nothing, "", &[200]),
     ("GET /api/v1/team", Of::Nothing, "", &[200]),
@@ -98,6 +121,22 @@ fn body(name: &str, mark: usize, team: &str) -> Option<Value> {
         "POST /api/v1/hosts" => json!({"name": format!("made {mark}")}),
         "PUT /api/v1/hosts/{id}" => edit,
         "POST /api/v1/hosts/{id}/enrolment" => json!({"revision": 1}),
+        "POST /api/v1/rules" => json!({"name": format!("made {mark}"), "text": "cpu.usage_pct > 90"}),
+        "POST /api/v1/rules/check" => json!({"text": "cpu.usage_pct > 90"}),
+        "PUT /api/v1/rules/{id}" => {
+            json!({"name": "x", "text": "cpu.usage_pct > 90", "scope": "all", "receivers": [], "policy": [], "state": "live", "revision": 1})
+        }
+        "POST /api/v1/rules/{id}/state" => json!({"state": "disabled", "revision": 1}),
+        "PUT /api/v1/alert-defaults" => json!({"receivers": ["x"], "policy": [], "revision": 1}),
+        "POST /api/v1/alerts/{id}/acknowledgement" | "POST /api/v1/alerts/{id}/resolution" => {
+            json!({"note": "x"})
+        }
+        "POST /api/v1/silences" => {
+            json!({"reason": "x", "until": "2100-01-01T00:00:00Z", "from": "2099-12-31T00:00:00Z", "matchers": [{"severity": "info"}]})
+        }
+        "PUT /api/v1/silences/{id}" => {
+            json!({"reason": "x", "until": "2100-01-01T00:00:00Z", "from": "2099-12-31T00:00:00Z", "matchers": [{"severity": "info"}], "revision": 1})
+        }
         "POST /api/v1/teams" => json!({"name": format!("zz {mark}")}),
         "PUT /api/v1/team" => json!({"name": "x", "revision": 1}),
         "DELETE /api/v1/team" => json!({"revision": 1, "confirm": team}),
@@ -153,6 +192,9 @@ struct Things {
     member: String,
     invitation: String,
     reader: String,
+    rule: String,
+    alert: String,
+    silence: String,
 }
 
 impl Things {
@@ -162,6 +204,9 @@ impl Things {
             Of::Member => &self.member,
             Of::Invitation => &self.invitation,
             Of::Reader => &self.reader,
+            Of::Rule => &self.rule,
+            Of::Alert => &self.alert,
+            Of::Silence => &self.silence,
             Of::Nothing | Of::Session | Of::Token => "",
         }
     }
@@ -182,8 +227,35 @@ async fn things(stand: &mut Stand, client: &Client, mark: &str, member: &str) ->
     let invitation = post("/api/v1/invitations", json!({"role": "viewer", "note": mark})).await["id"].clone();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let (team, host) = (text(&team["team"]), text(&host));
+    let rule = post("/api/v1/rules", json!({"name": mark, "text": "cpu.usage_pct > 90"})).await["id"].clone();
+    let asked = json!({"reason": mark, "from": "2099-12-31T00:00:00Z", "until": "2100-01-01T00:00:00Z", "matchers": [{"host": mark}]});
+    let silence = post("/api/v1/silences", asked).await["id"].clone();
     stand.put_of(&team, &host).await;
-    Things { team, host, member: member.to_owned(), invitation: text(&invitation), reader: text(&reader) }
+    let (rule, alert) = (text(&rule), fire(stand, client, (&team, &host, &text(&rule))).await);
+    let (invitation, reader, silence) = (text(&invitation), text(&reader), text(&silence));
+    Things { team, host, member: member.to_owned(), invitation, reader, rule, alert, silence }
+}
+
+/// Opens an alert, as the processor does; its id, once the gateway shows it.
+async fn fire(stand: &Stand, client: &Client, (team, host, rule): (&str, &str, &str)) -> String {
+    let episode =
+        EpisodeRef { rule: rule.to_owned(), host: host.to_owned(), series: String::new(), episode: 7 };
+    let event = json!({
+        "v": 1, "id": format!("{team}-{host}"), "team": team, "episode_id": episode.id(), "rule": rule, "host": host,
+        "series": "", "episode": 7, "transition": "fired", "level": "warning", "reason": null, "sequence": 7,
+        "ordinal": 0, "time": "2026-01-01T00:00:00.000Z", "since": "2026-01-01T00:00:00.000Z", "value": 91.5,
+        "peak": 91.5, "duration_ms": null, "shadow": false, "retro": false, "rule_then": null, "evidence": null,
+    });
+    let subject = alert(&team.parse().unwrap(), Some(&host.parse().unwrap()), &rule.parse().unwrap(), false);
+    let body = serde_json::to_vec(&event).unwrap();
+    stand.processors.publish(subject, body.into()).await.unwrap().await.unwrap();
+    let id = episode.id().unwrap().to_string();
+    until("the alert is shown", async || {
+        let shown = ask(stand, client, (Method::GET, &format!("/api/v1/alerts/{id}")), None).await;
+        if shown.status == 200 { Ok(()) } else { Err(shown.body.to_string()) }
+    })
+    .await;
+    id
 }
 
 impl World {
@@ -244,7 +316,14 @@ impl Asker {
         match of {
             Of::Session => &self.session,
             Of::Token => &self.token,
-            Of::Nothing | Of::Host | Of::Member | Of::Invitation | Of::Reader => things.id(of),
+            Of::Nothing
+            | Of::Host
+            | Of::Member
+            | Of::Invitation
+            | Of::Reader
+            | Of::Rule
+            | Of::Alert
+            | Of::Silence => things.id(of),
         }
     }
 }
@@ -439,7 +518,10 @@ fn expect<'a>(
     let text = answer.body.to_string();
     // What was sent in a body comes back in a refusal of it.
     for things in foreign.into_iter().filter(|_| answer.status < 400) {
-        for secret in [&things.host, &things.reader, &things.invitation, &things.team] {
+        let of_alerts = [&things.rule, &things.alert, &things.silence];
+        for secret in
+            [&things.host, &things.reader, &things.invitation, &things.team].into_iter().chain(of_alerts)
+        {
             if !secret.is_empty() && secret != "default" && text.contains(secret.as_str()) {
                 failures.push(format!("{what}: tells {secret} of another team: {text:.300}"));
             }

@@ -68,11 +68,23 @@ impl Listener {
         }
     }
 
-    /// The next event that is not about lag, which comes when it likes.
+    /// The next event about hosts: those about lag and alerts come when they like.
     pub(crate) async fn next(&mut self) -> Event {
         loop {
             let event = self.event().await.expect("the stream goes on");
-            if event.name != "lag" {
+            if !["lag", "alerts", "alert"].contains(&event.name.as_str()) {
+                return event;
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// The next event of this name.
+    pub(crate) async fn next_named(&mut self, name: &str) -> Event {
+        loop {
+            let event = self.event().await.expect("the stream goes on");
+            if event.name == name {
                 return event;
             }
         }

@@ -49,6 +49,8 @@ pub(crate) struct Stand {
     port: u16,
     server: Child,
     bucket: kv::Store,
+    /// JetStream as the processors have it.
+    pub(crate) processors: jetstream::Context,
     gateway: Option<JoinHandle<anyhow::Result<()>>>,
     stop: watch::Sender<bool>,
     sequence: u64,
@@ -77,7 +79,7 @@ impl Stand {
         setup(&SetupOptions { dir: nats.clone(), listen, tls: Tls::Off, teams: vec![team] }).unwrap();
         let server = start_server(&nats, ANY_PORT);
         let port = port_of(&nats).await;
-        let bucket = open_bucket(&Layout::new(&nats), port).await;
+        let (processors, bucket) = open_bucket(&Layout::new(&nats), port).await;
         let (stop, stopped) = watch::channel(false);
         let gateway = run::start(&config(folder.path(), port), stopped).await.unwrap();
         let (base, metrics) =
@@ -92,6 +94,7 @@ impl Stand {
             port,
             server,
             bucket,
+            processors,
             gateway: Some(tokio::spawn(gateway.wait())),
             stop,
             sequence: 0,
@@ -249,7 +252,7 @@ impl Stand {
         self.kill_server();
         let nats = self.folder.path().join("nats");
         self.server = start_server(&nats, &self.port.to_string());
-        self.bucket = open_bucket(&Layout::new(&nats), self.port).await;
+        (self.processors, self.bucket) = open_bucket(&Layout::new(&nats), self.port).await;
     }
 
     pub(crate) fn kill_server(&mut self) {
@@ -355,7 +358,7 @@ async fn port_of(nats: &Path) -> u16 {
 }
 
 /// The bucket, made as the processors make it.
-async fn open_bucket(layout: &Layout, port: u16) -> kv::Store {
+async fn open_bucket(layout: &Layout, port: u16) -> (jetstream::Context, kv::Store) {
     let settings = Connect {
         url: format!("nats://127.0.0.1:{port}"),
         creds: layout.program_creds(Program::Processors),
@@ -367,7 +370,8 @@ async fn open_bucket(layout: &Layout, port: u16) -> kv::Store {
         ensure(&context, &Limits::default()).await.map_err(|error| format!("{error:?}"))
     })
     .await;
-    context.get_key_value(LATEST).await.unwrap()
+    let bucket = context.get_key_value(LATEST).await.unwrap();
+    (context, bucket)
 }
 
 fn free_port() -> u16 {

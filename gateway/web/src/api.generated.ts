@@ -4,6 +4,115 @@
  */
 
 export interface paths {
+    "/api/v1/alert-defaults": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who hears where a rule names nobody.
+         * @description Needs the role viewer.
+         */
+        get: operations["get_alert_defaults"];
+        /**
+         * Says who hears where a rule names nobody.
+         * @description Needs the role admin.
+         */
+        put: operations["change_alert_defaults"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Alerts of the team, the one opened last first: open ones, and the newest that are over.
+         * @description Needs the role viewer.
+         */
+        get: operations["list_alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One alert: the episode, what decided it, the rule then and now, who was to hear. The link is good for as long as
+         *     transitions are kept.
+         * @description Needs the role viewer.
+         */
+        get: operations["get_alert"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}/acknowledgement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says that somebody looks after an alert: nobody is reminded of it or escalated to, unless it becomes worse.
+         * @description Needs the role admin.
+         */
+        post: operations["acknowledge_alert"];
+        /**
+         * Says that nobody looks after an alert any more.
+         * @description Needs the role admin.
+         */
+        delete: operations["withdraw_acknowledgement"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}/resolution": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends an alert by hand: it fires again after it was well once, when it becomes worse, or after a day.
+         * @description Needs the role admin.
+         */
+        post: operations["resolve_alert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -390,7 +499,8 @@ export interface paths {
          * Changes as they come, as server-sent events: `snapshot` once, then `host` for each change, `lag` when the views
          *     fall behind or catch up, `reset` when what was told is of no use any more (a `snapshot` follows). Ids are
          *     `<epoch>-<revision>`; a client that comes back with `Last-Event-ID` gets only what changed meanwhile. A client
-         *     that reads slowly gets the newest state of each host and misses what was between. `end` {reason} is the last event,
+         *     that reads slowly gets the newest state of each host and misses what was between. `alerts` {open} tells once which
+         *     alerts are open, `alert` each that changed since. `end` {reason} is the last event,
          *     within a second after a log-out or a change of role; a client signs in again, or comes back with what it may now do.
          * @description Needs the role viewer.
          */
@@ -633,6 +743,146 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every rule of the team, the built-in ones first.
+         * @description Needs the role viewer.
+         */
+        get: operations["list_rules"];
+        put?: never;
+        /**
+         * Makes a rule. Where it is true already and says no `for`, it fires within a second.
+         * @description Needs the role admin.
+         */
+        post: operations["create_rule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reads a text as a rule: its canonical form and its tree, or what is wrong and where. Nothing is saved.
+         * @description Needs the role viewer.
+         */
+        post: operations["check_rule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One rule.
+         * @description Needs the role viewer.
+         */
+        get: operations["get_rule"];
+        /**
+         * Changes a rule. Of a built-in one only state, receivers and policy.
+         * @description Needs the role admin.
+         */
+        put: operations["change_rule"];
+        post?: never;
+        /**
+         * Removes a rule; its open episodes end. A built-in one is as it comes from now on.
+         * @description Needs the role admin.
+         */
+        delete: operations["remove_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/{id}/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Switches a rule on, off, or to shadow: then it runs, is recorded, and tells nobody.
+         * @description Needs the role admin.
+         */
+        post: operations["switch_rule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every silence that is not over, and those that were.
+         * @description Needs the role viewer.
+         */
+        get: operations["list_silences"];
+        put?: never;
+        /**
+         * Holds notices back for a time. Alerts are decided and shown all the same; what is still true at the end is told then.
+         * @description Needs the role admin.
+         */
+        post: operations["create_silence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/silences/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Changes a silence; it may end at once or last longer.
+         * @description Needs the role admin.
+         */
+        put: operations["change_silence"];
+        post?: never;
+        /**
+         * Ends a silence at once; what is true and untold is told.
+         * @description Needs the role admin.
+         */
+        delete: operations["remove_silence"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/system": {
         parameters: {
             query?: never;
@@ -750,7 +1000,81 @@ export interface components {
          * @description What was done or tried.
          * @enum {string}
          */
-        Action: "set_up" | "log_in" | "log_out" | "register" | "token_reuse" | "session_end" | "password_change" | "user_change" | "token_create" | "token_delete" | "refused" | "team_create" | "team_change" | "team_delete" | "invite" | "invitation_delete" | "invitation_accept" | "member_change" | "member_delete" | "host_create" | "host_change" | "host_delete" | "enrolment_create" | "enrol" | "enrolment_end" | "credential_renew" | "reader_create" | "reader_delete";
+        Action: "set_up" | "log_in" | "log_out" | "register" | "token_reuse" | "session_end" | "password_change" | "user_change" | "token_create" | "token_delete" | "refused" | "team_create" | "team_change" | "team_delete" | "invite" | "invitation_delete" | "invitation_accept" | "member_change" | "member_delete" | "host_create" | "host_change" | "host_delete" | "enrolment_create" | "enrol" | "enrolment_end" | "credential_renew" | "reader_create" | "reader_delete" | "rule_create" | "rule_change" | "rule_delete" | "alert_defaults_change" | "silence_create" | "silence_change" | "silence_delete" | "alert_acknowledge" | "alert_withdraw" | "alert_resolve";
+        /** @description One transition of one episode. */
+        AlertEvent: components["schemas"]["EpisodeRef"] & {
+            /**
+             * Format: int64
+             * @description From `since` to the end, in milliseconds.
+             */
+            duration_ms?: number | null;
+            /** @description Its episode, for ever. */
+            episode_id: components["schemas"]["EpisodeId"];
+            evidence?: components["schemas"]["Evidence"] | null;
+            /** @description What tells it from every other one. */
+            id: string;
+            /** @description How bad it is now. */
+            level: components["schemas"]["Severity"];
+            /**
+             * Format: int32
+             * @description Its place among what that input decided.
+             */
+            ordinal: number;
+            /**
+             * Format: double
+             * @description The worst of them.
+             */
+            peak?: number | null;
+            /** @description Why, or who. */
+            reason?: string | null;
+            /** @description Found in back-filled samples: recorded, never told. */
+            retro: boolean;
+            rule_then?: components["schemas"]["RuleThen"] | null;
+            /**
+             * Format: int64
+             * @description Place in SAMPLES of the input that decided.
+             */
+            sequence: number;
+            /** @description The rule tells nobody yet. */
+            shadow: boolean;
+            /**
+             * Format: date-time
+             * @description First sample that was true, in event time.
+             */
+            since: string;
+            /** @description Whose alert it is. */
+            team: components["schemas"]["TeamId"];
+            /**
+             * Format: date-time
+             * @description When the broker stored that input.
+             */
+            time: string;
+            /** @description What became of it. */
+            transition: components["schemas"]["TransitionWord"];
+            /**
+             * Format: int32
+             * @description Version of this form; 1.
+             */
+            v: number;
+            /**
+             * Format: double
+             * @description The last value that decided.
+             */
+            value?: number | null;
+        };
+        /** @description An alert with everything that is known of it. */
+        AlertView: {
+            /** @description The episode. */
+            alert: components["schemas"]["EpisodeView"];
+            /** @description What was to be told, in order; of the newest episodes only. */
+            notices: components["schemas"]["Intent"][];
+            rule_now: components["schemas"]["RuleView"] | null;
+            rule_then: components["schemas"]["RuleThen"] | null;
+            /** @description Silences of that time that speak of its rule or host, or of neither. */
+            silences_then: components["schemas"]["SilenceView"][];
+            /** @description Each transition with its evidence, in order. */
+            transitions: components["schemas"]["AlertEvent"][];
+        };
         /** @description The revision that a change was made from. */
         AtRevision: {
             /**
@@ -831,6 +1155,30 @@ export interface components {
             /** @description How they were known. */
             via: components["schemas"]["Via"];
         };
+        /** @description Who is to hear where a rule names nobody. */
+        DefaultsEdit: {
+            /** @description Who hears next. */
+            policy: components["schemas"]["Step"][];
+            /** @description Who hears. */
+            receivers: string[];
+            /**
+             * Format: int64
+             * @description The revision that the edit was made from; 0 for the first.
+             */
+            revision: number;
+        };
+        /** @description Who hears where a rule names nobody. */
+        DefaultsView: {
+            /** @description Who hears next. */
+            policy: components["schemas"]["Step"][];
+            /** @description Who hears. */
+            receivers: string[];
+            /**
+             * Format: int64
+             * @description What a change must name.
+             */
+            revision: number;
+        };
         /** @description An agent that wants its credential. */
         Enrolling: {
             /** @description What the host is. */
@@ -866,6 +1214,108 @@ export interface components {
              * @description When the enrolment token ends, or when the first sample must have come.
              */
             until: string | null;
+        };
+        EpisodeId: string;
+        /** @description One episode of one instance. */
+        EpisodeRef: {
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            episode: number;
+            /** @description On which host; `_` for the whole team. */
+            host: string;
+            /** @description Of which rule. */
+            rule: string;
+            /** @description Of which series; empty for scalars. */
+            series?: string;
+        };
+        /**
+         * @description Whether an episode is open.
+         * @enum {string}
+         */
+        EpisodeState: "open" | "resolved";
+        /** @description One opening and closing of an alert. */
+        EpisodeView: {
+            /** @description Who looks after it. */
+            acknowledged_by: string | null;
+            /**
+             * Format: int64
+             * @description From `since` to the end, in milliseconds.
+             */
+            duration_ms: number | null;
+            /**
+             * Format: date-time
+             * @description When its end was decided.
+             */
+            ended: string | null;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            episode: number;
+            /** @description On which host; `_` for the whole team. */
+            host: string;
+            /** @description The episode, for ever. */
+            id: components["schemas"]["EpisodeId"];
+            /** @description How bad it is, or was at the end. */
+            level: components["schemas"]["Severity"];
+            /**
+             * Format: date-time
+             * @description When it was decided.
+             */
+            opened: string;
+            /**
+             * Format: double
+             * @description The worst value.
+             */
+            peak: number | null;
+            /** @description Why it is over. */
+            reason: string | null;
+            /** @description Found in back-filled samples. */
+            retro: boolean;
+            /** @description Of which rule. */
+            rule: string;
+            /** @description What the rule was called then; nothing for a built-in one. */
+            rule_name: string | null;
+            /** @description Of which series; empty for scalars. */
+            series: string;
+            /** @description The rule tells nobody yet. */
+            shadow: boolean;
+            /**
+             * Format: date-time
+             * @description First sample that was true.
+             */
+            since: string;
+            /** @description Whether it is open. */
+            state: components["schemas"]["EpisodeState"];
+            /**
+             * Format: double
+             * @description The last value that decided.
+             */
+            value: number | null;
+        };
+        /** @description A sample that decided. */
+        Evidence: {
+            /**
+             * Format: date-time
+             * @description When it was taken, by the host's clock.
+             */
+            time: string;
+            /** @description The numbers that the rule reads. */
+            values: components["schemas"]["EvidenceValue"][];
+        };
+        /** @description One number of a sample that decided. */
+        EvidenceValue: {
+            /** @description Of which metric. */
+            metric: string;
+            /** @description Of which row; empty for scalars. */
+            row: string;
+            /**
+             * Format: double
+             * @description The number.
+             */
+            value: number;
         };
         /** @description One field of a request that was wrong. */
         FieldError: {
@@ -1391,6 +1841,50 @@ export interface components {
              */
             v: number;
         };
+        /** @description One message that is to be sent to one receiver. */
+        Intent: components["schemas"]["EpisodeRef"] & {
+            /** @description The episode, for ever. */
+            episode_id: components["schemas"]["EpisodeId"];
+            /** @description What tells it from every other one; the end of its subject. */
+            id: string;
+            /** @description How bad it is. */
+            level: components["schemas"]["Severity"];
+            /**
+             * Format: int32
+             * @description Which one of its kind in the episode, from 1.
+             */
+            n: number;
+            /** @description What it says. */
+            notice: components["schemas"]["NoticeWord"];
+            /** @description Why it is over. */
+            reason?: string | null;
+            /** @description To whom. */
+            receiver: string;
+            /**
+             * Format: int64
+             * @description Place in SAMPLES of the input that decided.
+             */
+            sequence: number;
+            /** @description The rule tells nobody yet: recorded, not sent. */
+            shadow: boolean;
+            /**
+             * Format: int32
+             * @description Episodes that came and went unheard before this one.
+             */
+            short_episodes: number;
+            /** @description Whose alert it is about. */
+            team: components["schemas"]["TeamId"];
+            /**
+             * Format: date-time
+             * @description When the broker stored that input.
+             */
+            time: string;
+            /**
+             * Format: int32
+             * @description Version of this form; 1.
+             */
+            v: number;
+        };
         InvitationId: string;
         /** @description A new invitation and its link. */
         InvitationMade: {
@@ -1466,6 +1960,71 @@ export interface components {
                  */
                 sequence: number;
             })[];
+            /** @description The page behind this one, or null. */
+            next_page: number | null;
+        };
+        /** @description A list: its items and the next page's number, or null on the last. */
+        List_EpisodeView: {
+            /** @description The items of this page. */
+            items: {
+                /** @description Who looks after it. */
+                acknowledged_by: string | null;
+                /**
+                 * Format: int64
+                 * @description From `since` to the end, in milliseconds.
+                 */
+                duration_ms: number | null;
+                /**
+                 * Format: date-time
+                 * @description When its end was decided.
+                 */
+                ended: string | null;
+                /**
+                 * Format: int64
+                 * @description Its number.
+                 */
+                episode: number;
+                /** @description On which host; `_` for the whole team. */
+                host: string;
+                /** @description The episode, for ever. */
+                id: components["schemas"]["EpisodeId"];
+                /** @description How bad it is, or was at the end. */
+                level: components["schemas"]["Severity"];
+                /**
+                 * Format: date-time
+                 * @description When it was decided.
+                 */
+                opened: string;
+                /**
+                 * Format: double
+                 * @description The worst value.
+                 */
+                peak: number | null;
+                /** @description Why it is over. */
+                reason: string | null;
+                /** @description Found in back-filled samples. */
+                retro: boolean;
+                /** @description Of which rule. */
+                rule: string;
+                /** @description What the rule was called then; nothing for a built-in one. */
+                rule_name: string | null;
+                /** @description Of which series; empty for scalars. */
+                series: string;
+                /** @description The rule tells nobody yet. */
+                shadow: boolean;
+                /**
+                 * Format: date-time
+                 * @description First sample that was true.
+                 */
+                since: string;
+                /** @description Whether it is open. */
+                state: components["schemas"]["EpisodeState"];
+                /**
+                 * Format: double
+                 * @description The last value that decided.
+                 */
+                value: number | null;
+            }[];
             /** @description The page behind this one, or null. */
             next_page: number | null;
         };
@@ -1677,6 +2236,50 @@ export interface components {
             next_page: number | null;
         };
         /** @description A list: its items and the next page's number, or null on the last. */
+        List_RuleView: {
+            /** @description The items of this page. */
+            items: {
+                /** @description Who changed it last. */
+                author: string | null;
+                /** @description Every team has it: only state, receivers and policy can be changed. */
+                built_in: boolean;
+                /**
+                 * Format: date-time
+                 * @description When.
+                 */
+                changed: string | null;
+                /** @description What it watches, in a sentence; only of a built-in one. */
+                description: string | null;
+                /** @description The rule. */
+                id: components["schemas"]["RuleId"];
+                /** @description The name that people read. */
+                name: string;
+                /** @description Who hears next; empty: the team's policy. */
+                policy: components["schemas"]["Step"][];
+                /** @description Who hears; empty: the team's default. */
+                receivers: string[];
+                /**
+                 * Format: int64
+                 * @description What a change must name; 0 for a built-in one that nobody changed.
+                 */
+                revision: number;
+                /** @description Which hosts it watches. */
+                scope: components["schemas"]["RuleScope"];
+                /** @description How bad its episodes are at least. */
+                severity: components["schemas"]["Severity"];
+                /** @description Whether it runs and tells. */
+                state: components["schemas"]["RuleState"];
+                /** @description Neither it nor the team names anybody who would hear. */
+                tells_nobody: boolean;
+                /** @description In the rule language, as it would be written; empty where it is built in. */
+                text: string;
+                /** @description The same as a tree; nothing where it is built in. */
+                tree: Record<string, never> | null;
+            }[];
+            /** @description The page behind this one, or null. */
+            next_page: number | null;
+        };
+        /** @description A list: its items and the next page's number, or null on the last. */
         List_SessionView: {
             /** @description The items of this page. */
             items: {
@@ -1703,6 +2306,37 @@ export interface components {
                  * @description The last sign of life, up to ten minutes old.
                  */
                 used: string;
+            }[];
+            /** @description The page behind this one, or null. */
+            next_page: number | null;
+        };
+        /** @description A list: its items and the next page's number, or null on the last. */
+        List_SilenceView: {
+            /** @description The items of this page. */
+            items: {
+                /** @description Who made it. */
+                author: string;
+                /**
+                 * Format: date-time
+                 * @description From when, inclusive.
+                 */
+                from: string;
+                /** @description The silence. */
+                id: components["schemas"]["SilenceId"];
+                /** @description What must all be true of an alert. */
+                matchers: components["schemas"]["Matcher"][];
+                /** @description Why. */
+                reason: string;
+                /**
+                 * Format: int64
+                 * @description What a change must name.
+                 */
+                revision: number;
+                /**
+                 * Format: date-time
+                 * @description Until when, exclusive.
+                 */
+                until: string;
             }[];
             /** @description The page behind this one, or null. */
             next_page: number | null;
@@ -1751,6 +2385,28 @@ export interface components {
         };
         /** @description Nothing more is to be said. */
         Logout: Record<string, never>;
+        /** @description What must be true of an alert. */
+        Matcher: {
+            /** @description It is about this host. */
+            host: components["schemas"]["HostId"];
+        } | {
+            /** @description Its host has this tag. */
+            tag: string;
+        } | {
+            /** @description It is of this rule. */
+            rule: components["schemas"]["RuleId"];
+        } | {
+            /** @description Its series has this label. */
+            label: {
+                /** @description The label. */
+                name: string;
+                /** @description Its value. */
+                value: string;
+            };
+        } | {
+            /** @description It is this bad. */
+            severity: components["schemas"]["Severity"];
+        };
         /** @description Whoever is signed in. */
         Me: {
             /** @description The name that people read. */
@@ -1870,6 +2526,39 @@ export interface components {
             /** @description A name for it. */
             name: components["schemas"]["ReaderName"];
         };
+        /** @description A rule to be made. */
+        NewRule: {
+            id?: components["schemas"]["RuleId"] | null;
+            /** @description The name that people read. */
+            name: string;
+            /** @description Who hears next; empty: the team's policy. */
+            policy?: components["schemas"]["Step"][];
+            /** @description Who hears; empty: the team's default. */
+            receivers?: string[];
+            /** @description Which hosts it watches; all, unless said. */
+            scope?: components["schemas"]["RuleScope"];
+            /** @description Whether it runs and tells; live, unless said. */
+            state?: components["schemas"]["RuleState"];
+            /** @description In the rule language. */
+            text: string;
+        };
+        /** @description A silence to be made. */
+        NewSilence: {
+            /**
+             * Format: date-time
+             * @description From when, inclusive; now, unless said.
+             */
+            from?: string | null;
+            /** @description What must all be true of an alert; at least one. */
+            matchers: components["schemas"]["Matcher"][];
+            /** @description Why. */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description Until when, exclusive.
+             */
+            until: string;
+        };
         /** @description A name for a new team. */
         NewTeam: {
             /** @description The name that people read. */
@@ -1923,6 +2612,11 @@ export interface components {
             /** @description What it is called. */
             team_name: string;
         };
+        /**
+         * @description What a notice says.
+         * @enum {string}
+         */
+        NoticeWord: "steady" | "flapping" | "firing" | "level_up" | "reminder" | "escalated" | "resolved";
         /**
          * @description Whether something was done.
          * @enum {string}
@@ -2056,6 +2750,11 @@ export interface components {
             /** @description The name to log in with. */
             user: components["schemas"]["UserId"];
         };
+        /** @description What somebody says of an alert. */
+        RemarkBody: {
+            /** @description In their words. */
+            note?: string;
+        };
         /** @description Another name for people to read. */
         Rename: {
             /** @description The new name. */
@@ -2085,6 +2784,128 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "admin" | "owner";
+        /** @description What a text says, or what is wrong with it. */
+        RuleChecked: {
+            error: components["schemas"]["RuleError"] | null;
+            severity: components["schemas"]["Severity"] | null;
+            /** @description As it would be written. */
+            text: string | null;
+            /** @description The same as a tree. */
+            tree: Record<string, never> | null;
+            /** @description Whether it is a rule. */
+            valid: boolean;
+        };
+        /** @description What is to be true of a rule from now on. */
+        RuleEdit: {
+            /** @description The name that people read. */
+            name: string;
+            /** @description Who hears next; empty: the team's policy. */
+            policy: components["schemas"]["Step"][];
+            /** @description Who hears; empty: the team's default. */
+            receivers: string[];
+            /**
+             * Format: int64
+             * @description The revision that the edit was made from.
+             */
+            revision: number;
+            /** @description Which hosts it watches. */
+            scope: components["schemas"]["RuleScope"];
+            /** @description Whether it runs and tells. */
+            state: components["schemas"]["RuleState"];
+            /** @description In the rule language; empty for a built-in one. */
+            text: string;
+        };
+        /** @description The first thing wrong with a rule's text. */
+        RuleError: {
+            /** @description Where, in characters from 1. */
+            column: number;
+            /** @description What could stand there, in words. */
+            expected: string;
+            /** @description What stands there; empty at the end. */
+            found: string;
+            /** @description The nearest thing that is known. */
+            nearest?: string | null;
+        };
+        RuleId: string;
+        /** @description Which hosts a rule watches. */
+        RuleScope: "all" | {
+            /** @description Hosts with at least one of these tags; empty: none. */
+            tags: string[];
+        } | {
+            /** @description These hosts; empty: none. */
+            hosts: components["schemas"]["HostId"][];
+        };
+        /**
+         * @description Whether a rule runs and tells.
+         * @enum {string}
+         */
+        RuleState: "live" | "shadow" | "disabled";
+        /** @description Whether a rule is to run and tell. */
+        RuleStateEdit: {
+            /**
+             * Format: int64
+             * @description The revision that the edit was made from.
+             */
+            revision: number;
+            /** @description Live, shadow (runs and tells nobody) or disabled. */
+            state: components["schemas"]["RuleState"];
+        };
+        /** @description A text that may be a rule. */
+        RuleText: {
+            /** @description The text. */
+            text: string;
+        };
+        /** @description A rule as it was when it decided. */
+        RuleThen: {
+            /** @description What people call it. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Its place in JOURNAL.
+             */
+            revision: number;
+            /** @description In the rule language. */
+            text: string;
+        };
+        /** @description A rule as saved. */
+        RuleView: {
+            /** @description Who changed it last. */
+            author: string | null;
+            /** @description Every team has it: only state, receivers and policy can be changed. */
+            built_in: boolean;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            changed: string | null;
+            /** @description What it watches, in a sentence; only of a built-in one. */
+            description: string | null;
+            /** @description The rule. */
+            id: components["schemas"]["RuleId"];
+            /** @description The name that people read. */
+            name: string;
+            /** @description Who hears next; empty: the team's policy. */
+            policy: components["schemas"]["Step"][];
+            /** @description Who hears; empty: the team's default. */
+            receivers: string[];
+            /**
+             * Format: int64
+             * @description What a change must name; 0 for a built-in one that nobody changed.
+             */
+            revision: number;
+            /** @description Which hosts it watches. */
+            scope: components["schemas"]["RuleScope"];
+            /** @description How bad its episodes are at least. */
+            severity: components["schemas"]["Severity"];
+            /** @description Whether it runs and tells. */
+            state: components["schemas"]["RuleState"];
+            /** @description Neither it nor the team names anybody who would hear. */
+            tells_nobody: boolean;
+            /** @description In the rule language, as it would be written; empty where it is built in. */
+            text: string;
+            /** @description The same as a tree; nothing where it is built in. */
+            tree: Record<string, never> | null;
+        };
         /** @description One series. */
         Series: {
             /** @description The average of each step; null where there is nothing. */
@@ -2158,12 +2979,66 @@ export interface components {
             /** @description The name to log in with. */
             user: components["schemas"]["UserId"];
         };
+        /**
+         * @description How bad an episode is.
+         * @enum {string}
+         */
+        Severity: "info" | "warning" | "critical";
         /** @description Whoever is signed in. */
         SignedInUser: {
             /** @description The name that people read. */
             display_name: string;
             /** @description The name to log in with. */
             name: components["schemas"]["UserId"];
+        };
+        /** @description What is to be true of a silence from now on. */
+        SilenceEdit: {
+            /**
+             * Format: date-time
+             * @description From when, inclusive.
+             */
+            from: string;
+            /** @description What must all be true of an alert; at least one. */
+            matchers: components["schemas"]["Matcher"][];
+            /** @description Why. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description The revision that the edit was made from.
+             */
+            revision: number;
+            /**
+             * Format: date-time
+             * @description Until when, exclusive.
+             */
+            until: string;
+        };
+        SilenceId: string;
+        /** @description A silence as saved. */
+        SilenceView: {
+            /** @description Who made it. */
+            author: string;
+            /**
+             * Format: date-time
+             * @description From when, inclusive.
+             */
+            from: string;
+            /** @description The silence. */
+            id: components["schemas"]["SilenceId"];
+            /** @description What must all be true of an alert. */
+            matchers: components["schemas"]["Matcher"][];
+            /** @description Why. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description What a change must name.
+             */
+            revision: number;
+            /**
+             * Format: date-time
+             * @description Until when, exclusive.
+             */
+            until: string;
         };
         /**
          * @description How far the agent of a host has come.
@@ -2180,6 +3055,16 @@ export interface components {
          * @enum {string}
          */
         Status: "waiting" | "activating" | "active" | "paused" | "silent";
+        /** @description A step of an escalation policy. */
+        Step: {
+            /** @description Who hears. */
+            receivers: string[];
+            /**
+             * Format: int64
+             * @description How long they have until the next step, in milliseconds.
+             */
+            wait_ms: number;
+        };
         /** @description How large a stream is. */
         StreamSize: {
             /**
@@ -2285,6 +3170,11 @@ export interface components {
             team: components["schemas"]["TeamId"] | null;
         };
         /**
+         * @description What can become of an episode.
+         * @enum {string}
+         */
+        TransitionWord: "fired" | "level" | "acked" | "resolved";
+        /**
          * @description What a number counts in.
          * @enum {string}
          */
@@ -2339,6 +3229,602 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_alert_defaults: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who hears */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DefaultsView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_alert_defaults: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DefaultsEdit"];
+            };
+        };
+        responses: {
+            /** @description Who hears from now on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DefaultsView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alerts: {
+        parameters: {
+            query?: {
+                /** @description `open` or `resolved`; both unless said */
+                state?: string;
+                /** @description Of this host only */
+                host?: components["schemas"]["HostId"];
+                /** @description Of this rule only */
+                rule?: components["schemas"]["RuleId"];
+                /** @description As bad as this only */
+                level?: components["schemas"]["Severity"];
+                /** @description The page, from 1 */
+                page?: number;
+                /** @description Alerts of a page */
+                limit?: number;
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The alerts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_EpisodeView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_alert: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The alert */
+                id: components["schemas"]["EpisodeId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The alert */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acknowledge_alert: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The alert */
+                id: components["schemas"]["EpisodeId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RemarkBody"];
+            };
+        };
+        responses: {
+            /** @description It is recorded; the alert shows it within a second */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is over, or somebody was faster */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw_acknowledgement: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The alert */
+                id: components["schemas"]["EpisodeId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is recorded; the alert shows it within a second */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is over, or somebody was faster */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resolve_alert: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The alert */
+                id: components["schemas"]["EpisodeId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RemarkBody"];
+            };
+        };
+        responses: {
+            /** @description It is recorded; the alert shows it within a second */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is over, or somebody was faster */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_audit: {
         parameters: {
             query?: {
@@ -4269,7 +5755,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The stream: `snapshot` {hosts, lag}, `host`, `lag`, `reset` {reason}, `end` {reason} */
+            /** @description The stream: `snapshot` {hosts, lag}, `host`, `lag`, `reset` {reason}, `alerts` {open}, `alert`, `end` {reason} */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5479,6 +6965,967 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rules: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rules */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_RuleView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_rule: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRule"];
+            };
+        };
+        responses: {
+            /** @description The rule */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The id is taken, or there are too many rules */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    check_rule: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleText"];
+            };
+        };
+        responses: {
+            /** @description What the text says, or what is wrong with it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleChecked"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rule: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The rule */
+                id: components["schemas"]["RuleId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rule */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_rule: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The rule */
+                id: components["schemas"]["RuleId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleEdit"];
+            };
+        };
+        responses: {
+            /** @description The rule as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_rule: {
+        parameters: {
+            query: {
+                /** @description Its revision */
+                revision: number;
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The rule */
+                id: components["schemas"]["RuleId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    switch_rule: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The rule */
+                id: components["schemas"]["RuleId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleStateEdit"];
+            };
+        };
+        responses: {
+            /** @description The rule as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_silences: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The silences */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_SilenceView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_silence: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSilence"];
+            };
+        };
+        responses: {
+            /** @description The silence */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are too many */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_silence: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The silence */
+                id: components["schemas"]["SilenceId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SilenceEdit"];
+            };
+        };
+        responses: {
+            /** @description The silence as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_silence: {
+        parameters: {
+            query: {
+                /** @description Its revision */
+                revision: number;
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The silence */
+                id: components["schemas"]["SilenceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is over */
             204: {
                 headers: {
                     [name: string]: unknown;

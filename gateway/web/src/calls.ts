@@ -59,6 +59,24 @@ export const hosts = {
   remove: (id: string, revision: number): Promise<void> => remove(`/hosts/${part(id)}`, { revision }),
 }
 
+type RuleBody = Pick<api.Rule, 'name' | 'text' | 'scope' | 'receivers' | 'policy' | 'state'>
+
+export const rules = {
+  list: (): Promise<api.Rule[]> => items('/rules'),
+  check: (text: string): Promise<api.RuleChecked> => post('/rules/check', { text }),
+  create: (body: RuleBody): Promise<api.Rule> => post('/rules', body),
+  change: (id: string, body: RuleBody & { revision: number }): Promise<api.Rule> => put(`/rules/${part(id)}`, body),
+  remove: (id: string, revision: number): Promise<void> => remove(`/rules/${part(id)}`, { revision }),
+}
+
+export const alerts = {
+  list: (query: Query): Promise<api.List<api.Alert>> => get('/alerts', query),
+  get: (id: string): Promise<api.AlertDetail> => get(`/alerts/${part(id)}`),
+  acknowledge: (id: string, note: string): Promise<void> => post(`/alerts/${part(id)}/acknowledgement`, { note }),
+  withdraw: (id: string): Promise<void> => remove(`/alerts/${part(id)}/acknowledgement`),
+  resolve: (id: string, note: string): Promise<void> => post(`/alerts/${part(id)}/resolution`, { note }),
+}
+
 export const team = {
   get: (): Promise<api.Team> => get('/team'),
   rename: (name: string, revision: number): Promise<api.Team> => put('/team', { name, revision }),

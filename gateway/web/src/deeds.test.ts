@@ -15,5 +15,5 @@ test('what came and what went have one side only', () => {
 })
 
 test('an action that this page does not know is shown by its name', () => {
-  assert.equal(deed('rule_change'), 'rule change')
+  assert.equal(deed('receiver_rename'), 'receiver rename')
 })

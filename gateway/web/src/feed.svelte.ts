@@ -31,6 +31,8 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
   ids = $state.raw<string[]>([])
   /** Whether a snapshot has ever come. */
   known = $state(false)
+  /** Grows when an alert changed, or may have. */
+  alertNews = $state(0)
   /** Grows with every frame that changed something. */
   frame = $state(0)
   /** The gateway's time when values last came. */
@@ -158,6 +160,7 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
     this.#bytes_ms = Date.now()
     for (const event of this.#parser.push(text)) {
       if (event.name === 'end') this.#ended = reasonOf(event.data)
+      else if (event.name === 'alert' || event.name === 'alerts') this.alertNews += 1
       else this.#changes = fold(this.#changes, event)
     }
     if (this.#frameAsked) return

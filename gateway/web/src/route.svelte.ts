@@ -16,7 +16,16 @@ class Route {
 
   /** The host of `/hosts/<id>`, else null. */
   get host(): string | null {
-    const [, id] = /^\/hosts\/([^/]+)\/?$/.exec(this.path) ?? []
+    return this.#id(/^\/hosts\/([^/]+)\/?$/)
+  }
+
+  /** The alert of `/alerts/<id>`, else null. */
+  get alert(): string | null {
+    return this.#id(/^\/alerts\/([^/]+)\/?$/)
+  }
+
+  #id(pattern: RegExp): string | null {
+    const [, id] = pattern.exec(this.path) ?? []
     try {
       return id ? decodeURIComponent(id) : null
     } catch {

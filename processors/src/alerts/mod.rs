@@ -4,5 +4,6 @@ mod decision;
 mod line;
 pub mod machine;
 pub mod offline;
+pub mod processor;
 pub mod scenario;
 mod wording;

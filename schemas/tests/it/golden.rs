@@ -5,17 +5,24 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
+use watchkeeper_schemas::alerting::{
+    Defaults, EpisodeRef, Matcher, RuleState, SavedRule, Scope as RuleScope, Silence, Step,
+};
 use watchkeeper_schemas::audit::{Action, AuditEntry, Deed, Hash, Outcome, Via};
 use watchkeeper_schemas::codec;
+use watchkeeper_schemas::episode::{AlertEvent, Evidence, EvidenceValue, RuleThen, TransitionWord};
 use watchkeeper_schemas::ids::{BootId, Shard};
 use watchkeeper_schemas::journal::{
     Collector, Credential, Enrolment, Fact, Flag, FlagReason, Host, Invitation, JournalEvent, Member, Reader,
-    Role, Scope, Team, Token, User,
+    Remark, Role, Rule, Scope, Team, Token, User,
 };
+use watchkeeper_schemas::notice::{Intent, NoticeWord, intent_id};
 use watchkeeper_schemas::parked::Parked;
 use watchkeeper_schemas::quantity::{Num, Text, UnixMs};
+use watchkeeper_schemas::rule::Severity;
 use watchkeeper_schemas::sample::{Custom, Sample};
 use watchkeeper_schemas::subjects::SampleSubject;
+use watchkeeper_schemas::tick::Tick;
 use watchkeeper_schemas::usual_host::{usual_host, usual_inventory};
 use watchkeeper_schemas::view::{HostHead, HostView, Numbers};
 
@@ -188,6 +195,120 @@ pub(crate) fn journal() -> Vec<(&'static str, JournalEvent)> {
         ("journal-credential", event("enrolled", Fact::Credential { id: key(), value: Some(agent) })),
         ("journal-flag", event("guard", Fact::Flag { id: id(), value: Some(flag) })),
     ]
+    .into_iter()
+    .chain(journal_of_alerts())
+    .collect()
+}
+
+fn journal_of_alerts() -> Vec<(&'static str, JournalEvent)> {
+    let event = |cause: &str, fact| JournalEvent {
+        v: 1,
+        author: "alice".to_owned(),
+        cause: cause.to_owned(),
+        time: UnixMs(1_790_000_000_000),
+        fact,
+    };
+    let policy = vec![Step { receivers: ["on-call".to_owned()].into(), wait_ms: 600_000 }];
+    let rule = Rule {
+        name: "Disks".to_owned(),
+        rule: SavedRule {
+            text: "disk.used_pct > 90 for 2m clear < 80".to_owned(),
+            scope: RuleScope::Tags(["web".to_owned()].into()),
+            receivers: ["ops".to_owned()].into(),
+            state: RuleState::Live,
+            policy: policy.clone(),
+        },
+    };
+    let silence = Silence {
+        author: "alice".to_owned(),
+        reason: "new disks".to_owned(),
+        from: UnixMs(1_790_000_000_000),
+        until: UnixMs(1_790_003_600_000),
+        matchers: vec![
+            Matcher::Host("web-1".parse().unwrap()),
+            Matcher::Label { name: "mount".to_owned(), value: "/".to_owned() },
+            Matcher::Severity(Severity::Warning),
+        ],
+    };
+    let remark = || Some(Remark { note: "looking".to_owned() });
+    let defaults = Defaults { receivers: ["ops".to_owned()].into(), policy };
+    vec![
+        ("journal-rule", event("made", Fact::Rule { id: "disks".parse().unwrap(), value: Some(rule) })),
+        ("journal-silence", event("made", Fact::Silence { id: "s1".parse().unwrap(), value: Some(silence) })),
+        (
+            "journal-acknowledgement",
+            event("by hand", Fact::Acknowledgement { episode: episode(), value: remark() }),
+        ),
+        ("journal-resolution", event("by hand", Fact::Resolution { episode: episode(), value: remark() })),
+        (
+            "journal-alert-defaults",
+            event("set", Fact::AlertDefaults { id: "default".parse().unwrap(), value: Some(defaults) }),
+        ),
+    ]
+}
+
+fn episode() -> EpisodeRef {
+    EpisodeRef {
+        rule: "disks".to_owned(),
+        host: "web-1".to_owned(),
+        series: "{mount=\"/\"}".to_owned(),
+        episode: 4_711,
+    }
+}
+
+pub(crate) fn alert_event() -> AlertEvent {
+    AlertEvent {
+        v: 1,
+        id: "0123456789abcdef0123456789abcdef".to_owned(),
+        team: "default".parse().unwrap(),
+        episode_id: episode().id().unwrap(),
+        episode: episode(),
+        transition: TransitionWord::Resolved,
+        level: Severity::Warning,
+        reason: Some("ok".to_owned()),
+        sequence: 4_800,
+        ordinal: 0,
+        time: UnixMs(1_790_000_300_000),
+        since: UnixMs(1_790_000_000_000),
+        value: Some(79.5),
+        peak: Some(97.25),
+        duration_ms: Some(300_000),
+        shadow: false,
+        retro: false,
+        rule_then: Some(RuleThen {
+            revision: 12,
+            name: "Disks".to_owned(),
+            text: "disk.used_pct > 90".to_owned(),
+        }),
+        evidence: Some(Evidence {
+            time: UnixMs(1_790_000_299_990),
+            values: vec![EvidenceValue {
+                metric: "disk.used_pct".to_owned(),
+                row: "/".to_owned(),
+                value: 79.5,
+            }],
+        }),
+    }
+}
+
+pub(crate) fn intent() -> Intent {
+    let team = "default".parse().unwrap();
+    Intent {
+        v: 1,
+        id: intent_id(&team, &episode(), NoticeWord::Firing, 1, "ops"),
+        team,
+        episode_id: episode().id().unwrap(),
+        episode: episode(),
+        notice: NoticeWord::Firing,
+        n: 1,
+        receiver: "ops".to_owned(),
+        level: Severity::Warning,
+        reason: None,
+        short_episodes: 0,
+        shadow: false,
+        sequence: 4_711,
+        time: UnixMs(1_790_000_120_000),
+    }
 }
 
 pub(crate) fn audit_entry() -> AuditEntry {
@@ -220,6 +341,9 @@ fn check_both_ways<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug
 fn parked_events_and_journal_events_decode_for_ever() {
     check_both_ways("parked", &parked());
     check_both_ways("audit-entry", &audit_entry());
+    check_both_ways("alert-event", &alert_event());
+    check_both_ways("notice-intent", &intent());
+    check_both_ways("tick", &Tick::at(42));
     for (name, event) in journal() {
         check_both_ways(name, &event);
     }

@@ -1,8 +1,11 @@
 //! What is published beside the code: JSON Schemas and the page about metrics are as the code makes them, and true.
 
-use crate::golden::{audit_entry, check_json, head_of, journal, parked, path, updating, view_of};
+use crate::golden::{
+    alert_event, audit_entry, check_json, head_of, intent, journal, parked, path, updating, view_of,
+};
 use serde_json::{Value, json};
 use std::fs;
+use watchkeeper_schemas::tick::Tick;
 use watchkeeper_schemas::usual_host::{usual_host, usual_inventory};
 use watchkeeper_schemas::{json_schema, metric_docs, public};
 
@@ -66,6 +69,9 @@ fn what_we_write_is_valid_by_the_published_schemas() {
     check("host-head.json", &serde_json::to_value(&head).unwrap());
     check("parked.json", &serde_json::to_value(parked()).unwrap());
     check("audit-entry.json", &serde_json::to_value(audit_entry()).unwrap());
+    check("alert-event.json", &serde_json::to_value(alert_event()).unwrap());
+    check("notice-intent.json", &serde_json::to_value(intent()).unwrap());
+    check("tick.json", &serde_json::to_value(Tick::at(42)).unwrap());
     for (_, event) in journal() {
         check("journal-event.json", &serde_json::to_value(event).unwrap());
     }

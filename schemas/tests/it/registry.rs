@@ -55,6 +55,11 @@ fn every_kind_of_fact_is_found_again_with_its_revision() {
         "removed, and its place is known"
     );
     assert!(facts.flags.get(&host).is_some());
+    assert_eq!((facts.rules.iter().count(), facts.silences.iter().count()), (1, 1));
+    let (episode, remark) = facts.acknowledgements.iter().next().unwrap();
+    assert_eq!(remark.note, "looking");
+    assert!(facts.resolutions.get(episode).is_some(), "both stand under the episode's id");
+    assert!(facts.alert_defaults.get(&team()).is_some());
 }
 
 #[test]

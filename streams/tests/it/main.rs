@@ -6,6 +6,8 @@ mod audit;
 mod faults;
 mod journal;
 mod lag;
+mod lease;
+mod pieces;
 mod probe;
 mod rebuild;
 mod runner;

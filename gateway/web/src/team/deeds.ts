@@ -32,6 +32,16 @@ export const DEEDS: Record<Action, string> = {
   credential_renew: 'renewed a credential',
   reader_create: 'made a reader credential',
   reader_delete: 'revoked a reader credential',
+  rule_create: 'made an alert rule',
+  rule_change: 'changed an alert rule',
+  rule_delete: 'removed an alert rule',
+  alert_defaults_change: 'changed who hears of alerts',
+  silence_create: 'made a silence',
+  silence_change: 'changed a silence',
+  silence_delete: 'ended a silence',
+  alert_acknowledge: 'looks after an alert',
+  alert_withdraw: 'no longer looks after an alert',
+  alert_resolve: 'closed an alert by hand',
 }
 
 /** A newer gateway may know actions that this page does not: these are shown by their names. */

@@ -1,0 +1,495 @@
+//! Alert rules: listed, checked as they are typed, made, changed, removed; and who hears where a rule names nobody.
+
+use crate::alerting::desk::{Desk, PlacedRule, no_such_rule, rules};
+use crate::alerting::form::{NAME_CHARS, check_policy, check_receivers, check_scope, check_text};
+use crate::api::List;
+use crate::api::hosting::revision;
+use crate::app::App;
+use crate::audit::{By, shown};
+use crate::http::ask::{Ask, Nothing, Reader};
+use crate::http::body::{Body, Mistakes};
+use crate::http::principal::Principal;
+use crate::http::problem::Problem;
+use axum::Json;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use watchkeeper_schemas::alerting::{Defaults, RuleState, SavedRule, Scope, Step};
+use watchkeeper_schemas::audit::{Action, Deed};
+use watchkeeper_schemas::ids::RuleId;
+use watchkeeper_schemas::journal;
+use watchkeeper_schemas::quantity::UnixMs;
+use watchkeeper_schemas::registry::TeamFacts;
+use watchkeeper_schemas::rule::{Rule, RuleError, Severity};
+use watchkeeper_schemas::subjects::JournalScope;
+
+/// A rule as saved.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RuleView {
+    /// The rule.
+    id: RuleId,
+    /// The name that people read.
+    name: String,
+    /// What it watches, in a sentence; only of a built-in one.
+    #[schema(required)]
+    description: Option<&'static str>,
+    /// In the rule language, as it would be written; empty where it is built in.
+    text: String,
+    /// The same as a tree; nothing where it is built in.
+    #[schema(value_type = Option<Object>, required)]
+    tree: Option<Rule>,
+    /// Which hosts it watches.
+    scope: Scope,
+    /// Who hears; empty: the team's default.
+    #[schema(value_type = Vec<String>)]
+    receivers: BTreeSet<String>,
+    /// Who hears next; empty: the team's policy.
+    policy: Vec<Step>,
+    /// Whether it runs and tells.
+    state: RuleState,
+    /// How bad its episodes are at least.
+    severity: Severity,
+    /// Every team has it: only state, receivers and policy can be changed.
+    built_in: bool,
+    /// Neither it nor the team names anybody who would hear.
+    tells_nobody: bool,
+    /// What a change must name; 0 for a built-in one that nobody changed.
+    revision: u64,
+    /// Who changed it last.
+    #[schema(required)]
+    author: Option<String>,
+    /// When.
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    changed: Option<UnixMs>,
+}
+
+impl RuleView {
+    /// A rule as its team sees it.
+    #[must_use]
+    pub fn new(placed: PlacedRule, team: Option<&TeamFacts>) -> Self {
+        let PlacedRule { id, rule: journal::Rule { name, rule: saved }, revision, changed, built_in } =
+            placed;
+        let tree = saved.text.parse::<Rule>().ok();
+        let severity = tree.as_ref().map(Rule::severity).or_else(|| built_in.map(|it| it.severity));
+        let defaults = team.and_then(|team| team.alert_defaults.iter().next()).map(|(_, defaults)| defaults);
+        let nobody = |defaults: &Defaults| defaults.receivers.is_empty() && defaults.policy.is_empty();
+        let own = !saved.receivers.is_empty() || !saved.policy.is_empty();
+        let (author, time) = changed.unzip();
+        Self {
+            id,
+            name,
+            description: built_in.map(|it| it.description),
+            text: saved.text,
+            tree,
+            scope: saved.scope,
+            receivers: saved.receivers,
+            policy: saved.policy,
+            state: saved.state,
+            severity: severity.unwrap_or(Severity::Warning),
+            built_in: built_in.is_some(),
+            tells_nobody: !own && defaults.is_none_or(nobody),
+            revision,
+            author,
+            changed: time,
+        }
+    }
+}
+
+/// A rule to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRule {
+    /// The name that people read.
+    #[schema(min_length = 1, max_length = 128)]
+    name: String,
+    /// Its id for ever; without it one is made after the name.
+    id: Option<RuleId>,
+    /// In the rule language.
+    #[schema(max_length = 1024)]
+    text: String,
+    /// Which hosts it watches; all, unless said.
+    #[serde(default)]
+    scope: Scope,
+    /// Who hears; empty: the team's default.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 32)]
+    receivers: BTreeSet<String>,
+    /// Who hears next; empty: the team's policy.
+    #[serde(default)]
+    #[schema(max_items = 5)]
+    policy: Vec<Step>,
+    /// Whether it runs and tells; live, unless said.
+    #[serde(default)]
+    state: RuleState,
+}
+
+impl Body for NewRule {
+    fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.text("name", &self.name, NAME_CHARS);
+        check_text(mistakes, &self.text);
+        check_scope(mistakes, &self.scope);
+        check_receivers(mistakes, "receivers", &self.receivers);
+        check_policy(mistakes, &self.policy);
+    }
+}
+
+/// What is to be true of a rule from now on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleEdit {
+    /// The name that people read.
+    #[schema(min_length = 1, max_length = 128)]
+    name: String,
+    /// In the rule language; empty for a built-in one.
+    #[schema(max_length = 1024)]
+    text: String,
+    /// Which hosts it watches.
+    scope: Scope,
+    /// Who hears; empty: the team's default.
+    #[schema(value_type = Vec<String>, max_items = 32)]
+    receivers: BTreeSet<String>,
+    /// Who hears next; empty: the team's policy.
+    #[schema(max_items = 5)]
+    policy: Vec<Step>,
+    /// Whether it runs and tells.
+    state: RuleState,
+    /// The revision that the edit was made from.
+    revision: u64,
+}
+
+impl Body for RuleEdit {
+    fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.text("name", &self.name, NAME_CHARS);
+        if !self.text.is_empty() {
+            check_text(mistakes, &self.text);
+        }
+        check_scope(mistakes, &self.scope);
+        check_receivers(mistakes, "receivers", &self.receivers);
+        check_policy(mistakes, &self.policy);
+    }
+}
+
+/// Whether a rule is to run and tell.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleStateEdit {
+    /// Live, shadow (runs and tells nobody) or disabled.
+    state: RuleState,
+    /// The revision that the edit was made from.
+    revision: u64,
+}
+
+impl Body for RuleStateEdit {}
+
+/// A text that may be a rule.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleText {
+    /// The text.
+    text: String,
+}
+
+impl Body for RuleText {}
+
+/// What a text says, or what is wrong with it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RuleChecked {
+    /// Whether it is a rule.
+    valid: bool,
+    /// As it would be written.
+    #[schema(required)]
+    text: Option<String>,
+    /// The same as a tree.
+    #[schema(value_type = Option<Object>, required)]
+    tree: Option<Rule>,
+    /// How bad its episodes are at least.
+    #[schema(required)]
+    severity: Option<Severity>,
+    /// The first thing that is wrong, and where.
+    #[schema(required)]
+    error: Option<RuleError>,
+}
+
+/// A rule by the `{id}` in the path.
+#[derive(Debug)]
+pub struct RuleAsk {
+    id: Option<RuleId>,
+}
+
+impl Ask for RuleAsk {
+    const QUERY: &'static [&'static str] = &[];
+    fn read(request: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { id: request.path("id").parse().ok() })
+    }
+}
+
+/// A rule to be removed, and its revision.
+#[derive(Debug)]
+pub struct RemoveAsk {
+    id: Option<RuleId>,
+    revision: u64,
+}
+
+impl Ask for RemoveAsk {
+    const QUERY: &'static [&'static str] = &["revision"];
+    fn read(request: &mut Reader<'_>) -> Option<Self> {
+        let id = request.path("id").parse().ok();
+        let revision = request.required("revision", "the revision of the rule", revision)?;
+        Some(Self { id, revision })
+    }
+}
+
+fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
+    Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
+}
+
+async fn tell(
+    app: &App,
+    principal: &Principal,
+    action: Action,
+    (before, after): (Option<&PlacedRule>, Option<&PlacedRule>),
+) {
+    let view = |placed: &PlacedRule| shown(&placed.rule);
+    let Some(id) = after.or(before).map(|placed| &placed.id) else { return };
+    let by = By::from(principal);
+    let deed = Deed { before: before.and_then(view), after: after.and_then(view), ..by.did(action, id) };
+    app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
+}
+
+fn view(app: &App, principal: &Principal, placed: PlacedRule) -> Result<Json<RuleView>, Problem> {
+    let registry = app.identity.registry()?;
+    Ok(Json(RuleView::new(placed, registry.team(&principal.team))))
+}
+
+/// Every rule of the team, the built-in ones first.
+#[utoipa::path(
+    get, path = "/api/v1/rules", tag = "alerts", operation_id = "list_rules",
+    responses((status = 200, description = "The rules", body = List<RuleView>))
+)]
+pub async fn list(principal: Principal, app: Arc<App>, _: Nothing) -> Result<Json<List<RuleView>>, Problem> {
+    let registry = app.identity.registry()?;
+    let team = registry.team(&principal.team);
+    let items = team.map(rules).unwrap_or_default().into_iter().map(|it| RuleView::new(it, team));
+    Ok(Json(List { items: items.collect(), next_page: None }))
+}
+
+/// One rule.
+#[utoipa::path(
+    get, path = "/api/v1/rules/{id}", tag = "alerts", operation_id = "get_rule",
+    params(("id" = RuleId, Path, description = "The rule")),
+    responses((status = 200, description = "The rule", body = RuleView))
+)]
+pub async fn get(principal: Principal, app: Arc<App>, asked: RuleAsk) -> Result<Json<RuleView>, Problem> {
+    let placed = desk(&app, &principal).rule(asked.id.as_ref().ok_or_else(no_such_rule)?)?;
+    view(&app, &principal, placed)
+}
+
+/// Reads a text as a rule: its canonical form and its tree, or what is wrong and where. Nothing is saved.
+#[utoipa::path(
+    post, path = "/api/v1/rules/check", tag = "alerts", operation_id = "check_rule", request_body = RuleText,
+    responses((status = 200, description = "What the text says, or what is wrong with it", body = RuleChecked))
+)]
+pub async fn check(
+    _: Principal,
+    _: Arc<App>,
+    _: Nothing,
+    body: RuleText,
+) -> Result<Json<RuleChecked>, Problem> {
+    let read = body.text.parse::<Rule>();
+    let error = read.as_ref().err().cloned();
+    let rule = read.ok();
+    let (text, severity) = (rule.as_ref().map(ToString::to_string), rule.as_ref().map(Rule::severity));
+    Ok(Json(RuleChecked { valid: rule.is_some(), text, tree: rule, severity, error }))
+}
+
+/// The text as it would be written; what does not read was refused before.
+fn canonical(text: &str) -> String {
+    text.parse::<Rule>().map_or_else(|_| text.to_owned(), |rule| rule.to_string())
+}
+
+/// Makes a rule. Where it is true already and says no `for`, it fires within a second.
+#[utoipa::path(
+    post, path = "/api/v1/rules", tag = "alerts", operation_id = "create_rule", request_body = NewRule,
+    responses(
+        (status = 201, description = "The rule", body = RuleView),
+        (status = 409, description = "The id is taken, or there are too many rules", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create(
+    principal: Principal,
+    app: Arc<App>,
+    _: Nothing,
+    body: NewRule,
+) -> Result<(StatusCode, Json<RuleView>), Problem> {
+    let NewRule { name, id, text, scope, receivers, policy, state } = body;
+    let rule = SavedRule { text: canonical(&text), scope, receivers, state, policy };
+    let placed = desk(&app, &principal).make_rule(id, journal::Rule { name, rule }).await?;
+    tell(&app, &principal, Action::RuleCreate, (None, Some(&placed))).await;
+    Ok((StatusCode::CREATED, view(&app, &principal, placed)?))
+}
+
+/// Changes a rule. Of a built-in one only state, receivers and policy.
+#[utoipa::path(
+    put, path = "/api/v1/rules/{id}", tag = "alerts", operation_id = "change_rule", request_body = RuleEdit,
+    params(("id" = RuleId, Path, description = "The rule")),
+    responses(
+        (status = 200, description = "The rule as it is now", body = RuleView),
+        (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change(
+    principal: Principal,
+    app: Arc<App>,
+    asked: RuleAsk,
+    body: RuleEdit,
+) -> Result<Json<RuleView>, Problem> {
+    let desk = desk(&app, &principal);
+    let before = desk.rule_at(asked.id.as_ref().ok_or_else(no_such_rule)?, body.revision)?;
+    let RuleEdit { name, text, scope, receivers, policy, state, revision: _ } = body;
+    let mut mistakes = Mistakes::default();
+    if before.built_in.is_some() && !text.is_empty() {
+        mistakes.note("text", "nothing: a built-in rule has no text", &text);
+    } else if before.built_in.is_none() && text.is_empty() {
+        mistakes.note("text", "a rule", "nothing");
+    }
+    mistakes.into_result()?;
+    let (name, scope) = match before.built_in {
+        Some(it) => (it.name.to_owned(), Scope::All),
+        None => (name, scope),
+    };
+    let rule =
+        journal::Rule { name, rule: SavedRule { text: canonical(&text), scope, receivers, state, policy } };
+    let after = desk.save_rule(PlacedRule { rule, ..before.clone() }, "changed").await?;
+    tell(&app, &principal, Action::RuleChange, (Some(&before), Some(&after))).await;
+    view(&app, &principal, after)
+}
+
+/// Switches a rule on, off, or to shadow: then it runs, is recorded, and tells nobody.
+#[utoipa::path(
+    post, path = "/api/v1/rules/{id}/state", tag = "alerts", operation_id = "switch_rule", request_body = RuleStateEdit,
+    params(("id" = RuleId, Path, description = "The rule")),
+    responses(
+        (status = 200, description = "The rule as it is now", body = RuleView),
+        (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn switch(
+    principal: Principal,
+    app: Arc<App>,
+    asked: RuleAsk,
+    body: RuleStateEdit,
+) -> Result<Json<RuleView>, Problem> {
+    let desk = desk(&app, &principal);
+    let before = desk.rule_at(asked.id.as_ref().ok_or_else(no_such_rule)?, body.revision)?;
+    let mut after = before.clone();
+    after.rule.rule.state = body.state;
+    let after = desk.save_rule(after, "switched").await?;
+    tell(&app, &principal, Action::RuleChange, (Some(&before), Some(&after))).await;
+    view(&app, &principal, after)
+}
+
+/// Removes a rule; its open episodes end. A built-in one is as it comes from now on.
+#[utoipa::path(
+    delete, path = "/api/v1/rules/{id}", tag = "alerts", operation_id = "remove_rule",
+    params(
+        ("id" = RuleId, Path, description = "The rule"),
+        ("revision" = u64, Query, description = "Its revision"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn remove(principal: Principal, app: Arc<App>, asked: RemoveAsk) -> Result<StatusCode, Problem> {
+    let desk = desk(&app, &principal);
+    let before = desk.rule_at(asked.id.as_ref().ok_or_else(no_such_rule)?, asked.revision)?;
+    desk.remove_rule(&before).await?;
+    tell(&app, &principal, Action::RuleDelete, (Some(&before), None)).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who hears where a rule names nobody.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DefaultsView {
+    /// Who hears.
+    #[schema(value_type = Vec<String>)]
+    receivers: BTreeSet<String>,
+    /// Who hears next.
+    policy: Vec<Step>,
+    /// What a change must name.
+    revision: u64,
+}
+
+/// Who is to hear where a rule names nobody.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultsEdit {
+    /// Who hears.
+    #[schema(value_type = Vec<String>, max_items = 32)]
+    receivers: BTreeSet<String>,
+    /// Who hears next.
+    #[schema(max_items = 5)]
+    policy: Vec<Step>,
+    /// The revision that the edit was made from; 0 for the first.
+    revision: u64,
+}
+
+impl Body for DefaultsEdit {
+    fn check(&self, mistakes: &mut Mistakes) {
+        check_receivers(mistakes, "receivers", &self.receivers);
+        check_policy(mistakes, &self.policy);
+    }
+}
+
+/// Who hears where a rule names nobody.
+#[utoipa::path(
+    get, path = "/api/v1/alert-defaults", tag = "alerts", operation_id = "get_alert_defaults",
+    responses((status = 200, description = "Who hears", body = DefaultsView))
+)]
+pub async fn defaults(
+    principal: Principal,
+    app: Arc<App>,
+    _: Nothing,
+) -> Result<Json<DefaultsView>, Problem> {
+    let registry = app.identity.registry()?;
+    let team = registry.team(&principal.team);
+    let defaults =
+        team.and_then(|team| team.alert_defaults.get(&principal.team)).cloned().unwrap_or_default();
+    let revision = team.map_or(0, |team| team.alert_defaults.revision(&principal.team));
+    Ok(Json(DefaultsView { receivers: defaults.receivers, policy: defaults.policy, revision }))
+}
+
+/// Says who hears where a rule names nobody.
+#[utoipa::path(
+    put, path = "/api/v1/alert-defaults", tag = "alerts", operation_id = "change_alert_defaults", request_body = DefaultsEdit,
+    responses(
+        (status = 200, description = "Who hears from now on", body = DefaultsView),
+        (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change_defaults(
+    principal: Principal,
+    app: Arc<App>,
+    _: Nothing,
+    body: DefaultsEdit,
+) -> Result<Json<DefaultsView>, Problem> {
+    let DefaultsEdit { receivers, policy, revision } = body;
+    let registry = app.identity.registry()?;
+    let before =
+        registry.team(&principal.team).and_then(|team| team.alert_defaults.recorded(&principal.team));
+    let present = before.map_or(0, |before| before.revision);
+    if present != revision {
+        return Err(Problem::conflict(present));
+    }
+    let after = Defaults { receivers, policy };
+    let revision = desk(&app, &principal).set_defaults(after.clone(), revision).await?;
+    let deed = Deed {
+        before: before.and_then(|before| shown(&before.value)),
+        after: shown(&after),
+        ..By::from(&principal).did(Action::AlertDefaultsChange, &principal.team)
+    };
+    app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
+    Ok(Json(DefaultsView { receivers: after.receivers, policy: after.policy, revision }))
+}

@@ -1,0 +1,262 @@
+//! Silences: notices that are held back for a time, and why.
+
+use crate::alerting::desk::{Desk, PlacedSilence, no_such_silence};
+use crate::alerting::episodes::EpisodeView;
+use crate::alerting::form::{REASON_CHARS, check_matchers, check_span};
+use crate::api::List;
+use crate::api::hosting::revision;
+use crate::app::App;
+use crate::audit::{By, shown};
+use crate::fleet::watch::now;
+use crate::http::ask::{Ask, Nothing, Reader};
+use crate::http::body::{Body, Mistakes};
+use crate::http::principal::Principal;
+use crate::http::problem::Problem;
+use crate::identity::secret::readable_id;
+use crate::identity::sessions::no_randomness;
+use axum::Json;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+use watchkeeper_schemas::alerting::{Matcher, Silence};
+use watchkeeper_schemas::audit::{Action, Deed};
+use watchkeeper_schemas::ids::SilenceId;
+use watchkeeper_schemas::quantity::UnixMs;
+use watchkeeper_schemas::registry::TeamFacts;
+use watchkeeper_schemas::subjects::JournalScope;
+
+/// A silence as saved.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SilenceView {
+    /// The silence.
+    id: SilenceId,
+    /// Who made it.
+    author: String,
+    /// Why.
+    reason: String,
+    /// From when, inclusive.
+    #[schema(value_type = String, format = DateTime)]
+    from: UnixMs,
+    /// Until when, exclusive.
+    #[schema(value_type = String, format = DateTime)]
+    until: UnixMs,
+    /// What must all be true of an alert.
+    matchers: Vec<Matcher>,
+    /// What a change must name.
+    revision: u64,
+}
+
+impl From<PlacedSilence> for SilenceView {
+    fn from(placed: PlacedSilence) -> Self {
+        let PlacedSilence { id, silence, revision } = placed;
+        let Silence { author, reason, from, until, matchers } = silence;
+        Self { id, author, reason, from, until, matchers, revision }
+    }
+}
+
+/// A silence to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSilence {
+    /// Why.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+    /// From when, inclusive; now, unless said.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    from: Option<UnixMs>,
+    /// Until when, exclusive.
+    #[schema(value_type = String, format = DateTime)]
+    until: UnixMs,
+    /// What must all be true of an alert; at least one.
+    #[schema(min_items = 1, max_items = 16)]
+    matchers: Vec<Matcher>,
+}
+
+impl Body for NewSilence {
+    fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.text("reason", &self.reason, REASON_CHARS);
+        check_matchers(mistakes, &self.matchers);
+        check_span(mistakes, self.from.unwrap_or_else(now), self.until);
+    }
+}
+
+/// What is to be true of a silence from now on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SilenceEdit {
+    /// Why.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+    /// From when, inclusive.
+    #[schema(value_type = String, format = DateTime)]
+    from: UnixMs,
+    /// Until when, exclusive.
+    #[schema(value_type = String, format = DateTime)]
+    until: UnixMs,
+    /// What must all be true of an alert; at least one.
+    #[schema(min_items = 1, max_items = 16)]
+    matchers: Vec<Matcher>,
+    /// The revision that the edit was made from.
+    revision: u64,
+}
+
+impl Body for SilenceEdit {
+    fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.text("reason", &self.reason, REASON_CHARS);
+        check_matchers(mistakes, &self.matchers);
+        check_span(mistakes, self.from, self.until);
+    }
+}
+
+/// A silence by the `{id}` in the path.
+#[derive(Debug)]
+pub struct SilenceAsk {
+    id: Option<SilenceId>,
+}
+
+impl Ask for SilenceAsk {
+    const QUERY: &'static [&'static str] = &[];
+    fn read(request: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { id: request.path("id").parse().ok() })
+    }
+}
+
+/// A silence to be ended, and its revision.
+#[derive(Debug)]
+pub struct RemoveAsk {
+    id: Option<SilenceId>,
+    revision: u64,
+}
+
+impl Ask for RemoveAsk {
+    const QUERY: &'static [&'static str] = &["revision"];
+    fn read(request: &mut Reader<'_>) -> Option<Self> {
+        let id = request.path("id").parse().ok();
+        let revision = request.required("revision", "the revision of the silence", revision)?;
+        Some(Self { id, revision })
+    }
+}
+
+/// Silences that overlap an episode and speak of its rule or host, or of neither.
+#[must_use]
+pub fn silences_during(team: &TeamFacts, episode: &EpisodeView) -> Vec<SilenceView> {
+    let end = episode.ended.unwrap_or(UnixMs(u64::MAX));
+    let speaks = |silence: &Silence| {
+        silence.matchers.iter().all(|matcher| match matcher {
+            Matcher::Host(host) => host.as_str() == episode.host,
+            Matcher::Rule(rule) => rule.as_str() == episode.rule,
+            Matcher::Tag(_) | Matcher::Label { .. } | Matcher::Severity(_) => true,
+        })
+    };
+    let all = team.silences.all().filter_map(|(id, recorded)| {
+        let silence = recorded.value.clone()?;
+        Some(PlacedSilence { id: id.clone(), silence, revision: recorded.revision })
+    });
+    let during = all.filter(|it| it.silence.from < end && it.silence.until > episode.opened);
+    during.filter(|it| speaks(&it.silence)).map(SilenceView::from).collect()
+}
+
+fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
+    Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
+}
+
+async fn tell(
+    app: &App,
+    principal: &Principal,
+    action: Action,
+    (before, after): (Option<&PlacedSilence>, Option<&PlacedSilence>),
+) {
+    let view = |placed: &PlacedSilence| shown(&placed.silence);
+    let Some(id) = after.or(before).map(|placed| &placed.id) else { return };
+    let by = By::from(principal);
+    let deed = Deed { before: before.and_then(view), after: after.and_then(view), ..by.did(action, id) };
+    app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
+}
+
+/// Every silence that is not over, and those that were.
+#[utoipa::path(
+    get, path = "/api/v1/silences", tag = "alerts", operation_id = "list_silences",
+    responses((status = 200, description = "The silences", body = List<SilenceView>))
+)]
+pub async fn list(
+    principal: Principal,
+    app: Arc<App>,
+    _: Nothing,
+) -> Result<Json<List<SilenceView>>, Problem> {
+    let registry = app.identity.registry()?;
+    let all = registry.team(&principal.team).into_iter().flat_map(|team| team.silences.all());
+    let views = all.filter_map(|(id, recorded)| {
+        let silence = recorded.value.clone()?;
+        Some(PlacedSilence { id: id.clone(), silence, revision: recorded.revision }.into())
+    });
+    Ok(Json(List { items: views.collect(), next_page: None }))
+}
+
+/// Holds notices back for a time. Alerts are decided and shown all the same; what is still true at the end is told then.
+#[utoipa::path(
+    post, path = "/api/v1/silences", tag = "alerts", operation_id = "create_silence", request_body = NewSilence,
+    responses(
+        (status = 201, description = "The silence", body = SilenceView),
+        (status = 409, description = "There are too many", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create(
+    principal: Principal,
+    app: Arc<App>,
+    _: Nothing,
+    body: NewSilence,
+) -> Result<(StatusCode, Json<SilenceView>), Problem> {
+    let NewSilence { reason, from, until, matchers } = body;
+    let id = readable_id().map_err(no_randomness)?.parse().map_err(|_| no_such_silence())?;
+    let author = principal.user.to_string();
+    let silence = Silence { author, reason, from: from.unwrap_or_else(now), until, matchers };
+    let placed = PlacedSilence { id, silence, revision: 0 };
+    let placed = desk(&app, &principal).save_silence(placed, "made").await?;
+    tell(&app, &principal, Action::SilenceCreate, (None, Some(&placed))).await;
+    Ok((StatusCode::CREATED, Json(placed.into())))
+}
+
+/// Changes a silence; it may end at once or last longer.
+#[utoipa::path(
+    put, path = "/api/v1/silences/{id}", tag = "alerts", operation_id = "change_silence", request_body = SilenceEdit,
+    params(("id" = SilenceId, Path, description = "The silence")),
+    responses(
+        (status = 200, description = "The silence as it is now", body = SilenceView),
+        (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change(
+    principal: Principal,
+    app: Arc<App>,
+    asked: SilenceAsk,
+    body: SilenceEdit,
+) -> Result<Json<SilenceView>, Problem> {
+    let desk = desk(&app, &principal);
+    let before = desk.silence_at(asked.id.as_ref().ok_or_else(no_such_silence)?, body.revision)?;
+    let SilenceEdit { reason, from, until, matchers, revision: _ } = body;
+    let silence = Silence { author: before.silence.author.clone(), reason, from, until, matchers };
+    let after = desk.save_silence(PlacedSilence { silence, ..before.clone() }, "changed").await?;
+    tell(&app, &principal, Action::SilenceChange, (Some(&before), Some(&after))).await;
+    Ok(Json(after.into()))
+}
+
+/// Ends a silence at once; what is true and untold is told.
+#[utoipa::path(
+    delete, path = "/api/v1/silences/{id}", tag = "alerts", operation_id = "remove_silence",
+    params(
+        ("id" = SilenceId, Path, description = "The silence"),
+        ("revision" = u64, Query, description = "Its revision"),
+    ),
+    responses(
+        (status = 204, description = "It is over"),
+        (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn remove(principal: Principal, app: Arc<App>, asked: RemoveAsk) -> Result<StatusCode, Problem> {
+    let desk = desk(&app, &principal);
+    let before = desk.silence_at(asked.id.as_ref().ok_or_else(no_such_silence)?, asked.revision)?;
+    desk.remove_silence(&before).await?;
+    tell(&app, &principal, Action::SilenceDelete, (Some(&before), None)).await;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,314 @@
+//! Reads the log in its order, has every team's machine decide, publishes what was decided, and keeps what it knows.
+//!
+//! Read `projection.rs` first: it is what happens. Here is only when.
+//!
+//! A snapshot may be older than what is acknowledged: whoever starts reads the inputs behind the snapshot once more and
+//! takes the same decisions. What an acknowledged input decided was published; the rest is published again, and what is
+//! there already stays as it is.
+
+mod facts;
+mod outbox;
+mod projection;
+mod told;
+
+use async_nats::jetstream::context::Context;
+use facts::Placed;
+use outbox::{Outbox, OutboxError};
+use projection::{Read, State, read};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use watchkeeper_streams::event::Event;
+use watchkeeper_streams::lease::Lease;
+use watchkeeper_streams::pieces::Pieces;
+use watchkeeper_streams::processor::{Failure, Processor};
+use watchkeeper_streams::rebuild::{self, Begin};
+use watchkeeper_streams::runner::Runner;
+use watchkeeper_streams::topology::{ALERTS_CONSUMER, JOURNAL, SAMPLES};
+
+/// Where the snapshot stands.
+const SNAPSHOT_KEY: &str = "alerts";
+/// Where the lease of the one evaluator stands.
+const LEASE_KEY: &str = "lease.alerts";
+/// Snapshots are at least so far apart.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
+/// And so many times as long as the last one took: they must not be what it does.
+const SNAPSHOT_SHARE: u32 = 50;
+/// But not further apart than this.
+const SNAPSHOT_EVERY_MAX: Duration = Duration::from_secs(300);
+/// The lease is looked after this often.
+const LOOK_AFTER: Duration = Duration::from_millis(500);
+
+type Error = async_nats::Error;
+
+/// The processor of alerts.
+#[derive(Debug)]
+pub struct Alerts {
+    context: Context,
+    work: Option<Work>,
+}
+
+/// What it knows, and what it has in hand.
+#[derive(Debug)]
+struct Work {
+    state: State,
+    snapshot: Pieces,
+    due: Instant,
+    /// The input of the newest snapshot.
+    saved: u64,
+    /// Facts of JOURNAL that no tick spoke for yet, and how far it was read.
+    facts: VecDeque<Placed>,
+    journal_read: u64,
+    /// What inputs up to here decided was published.
+    published: u64,
+    outbox: Outbox,
+}
+
+/// Evaluates for as long as the lease is ours, and waits for it otherwise.
+///
+/// # Errors
+/// When the streams stand there with settings that cannot be worked with.
+pub async fn run(runner: Runner) -> anyhow::Result<()> {
+    let holder = runner.connected.client.new_inbox();
+    let mut lease = Lease::new(runner.context.clone(), LEASE_KEY, holder);
+    let mut shutdown = runner.shutdown.clone();
+    let mut ended = Ok(());
+    while ended.is_ok() && until_held(&mut lease, &mut shutdown).await {
+        tracing::info!("this program evaluates alerts");
+        let (stop, stopped) = watch::channel(false);
+        let runner = Runner { shutdown: stopped, ..runner.clone() };
+        let mut running = tokio::spawn(async move {
+            let mut alerts = Alerts { context: runner.context.clone(), work: None };
+            let ended = runner.run(&mut alerts).await;
+            alerts.finish().await;
+            ended
+        });
+        ended = tokio::select! {
+            ended = &mut running => ended?,
+            () = while_held(&mut lease, &mut shutdown) => {
+                stop.send_replace(true);
+                running.await?
+            }
+        };
+    }
+    // Who cannot be reached any more finds it run out.
+    drop(tokio::time::timeout(LOOK_AFTER, lease.release()).await);
+    Ok(ended?)
+}
+
+/// Waits for the lease; false if it is to stop.
+async fn until_held(lease: &mut Lease, shutdown: &mut watch::Receiver<bool>) -> bool {
+    loop {
+        if *shutdown.borrow() {
+            return false;
+        }
+        match lease.hold().await {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "the lease is not known"),
+        }
+        tokio::select! {
+            _ = shutdown.wait_for(|stop| *stop) => return false,
+            () = sleep(LOOK_AFTER) => {}
+        }
+    }
+}
+
+/// Keeps the lease; returns once it is another's or it is to stop.
+async fn while_held(lease: &mut Lease, shutdown: &mut watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = shutdown.wait_for(|stop| *stop) => return,
+            () = sleep(LOOK_AFTER) => {}
+        }
+        // Without an answer the work goes on: nothing can be published then, and nothing twice afterwards.
+        if let Ok(false) = lease.hold().await {
+            tracing::warn!("another program evaluates alerts");
+            return;
+        }
+    }
+}
+
+impl Processor for Alerts {
+    async fn process(&mut self, batch: &[Event]) -> Result<(), Failure> {
+        let mut work = match self.work.take() {
+            Some(work) => work,
+            None => Work::open(&self.context).await.map_err(Failure::Retry)?,
+        };
+        match work.batch(&self.context, batch).await {
+            Ok(()) => {
+                self.work = Some(work);
+                Ok(())
+            }
+            Err(Trouble::Again(error)) => {
+                self.work = Some(work);
+                Err(Failure::Retry(error))
+            }
+            // What is known here is of no use: it is read anew.
+            Err(Trouble::Fenced(error)) => Err(Failure::Retry(error)),
+        }
+    }
+
+    async fn resume(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl Alerts {
+    /// A last snapshot, so that the next start has little to read.
+    async fn finish(&mut self) {
+        if let Some(work) = &mut self.work
+            && let Err(Trouble::Again(error) | Trouble::Fenced(error)) = work.save().await
+        {
+            tracing::debug!(error = &*error as &dyn std::error::Error, "no last snapshot was written");
+        }
+    }
+}
+
+/// Why a batch is not done.
+enum Trouble {
+    /// It comes again.
+    Again(Error),
+    /// Somebody else went on meanwhile.
+    Fenced(Error),
+}
+
+impl<E: Into<Error>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let snapshot = error.downcast_ref::<watchkeeper_streams::snapshots::SnapshotError>();
+        let is_fenced =
+            matches!(snapshot, Some(watchkeeper_streams::snapshots::SnapshotError::Fenced { .. }))
+                || matches!(error.downcast_ref::<OutboxError>(), Some(OutboxError::Fenced { .. }));
+        if is_fenced { Self::Fenced(error) } else { Self::Again(error) }
+    }
+}
+
+impl Work {
+    /// What the snapshot knows; without one everything is read again that the log keeps.
+    async fn open(context: &Context) -> Result<Self, Error> {
+        let (snapshot, found) = Pieces::open(context, SNAPSHOT_KEY).await?;
+        let state = found.and_then(|(_, bytes)| State::decode(&bytes));
+        let samples = context.get_stream_no_info(SAMPLES).await?;
+        let info = samples.consumer_info(ALERTS_CONSUMER.processor).await?;
+        let last = samples.get_info().await?.state.last_sequence;
+        if let Some(state) = state.as_ref().filter(|state| state.sequence > last) {
+            let at = state.sequence;
+            return Err(
+                format!("alerts have read up to {at}, but SAMPLES ends at {last}: it was replaced").into()
+            );
+        }
+        let published = info.ack_floor.stream_sequence;
+        if state.is_none() && published > 0 {
+            tracing::warn!(published, "there is no snapshot of alerts: the log is read again");
+        }
+        let state = state.unwrap_or_default();
+        let (saved, journal_read) = (state.sequence, state.journal);
+        Ok(Self {
+            state,
+            snapshot,
+            due: Instant::now() + SNAPSHOT_EVERY,
+            saved,
+            facts: VecDeque::new(),
+            journal_read,
+            published,
+            outbox: Outbox::default(),
+        })
+    }
+
+    async fn batch(&mut self, context: &Context, batch: &[Event]) -> Result<(), Trouble> {
+        if batch.first().is_some_and(|event| event.sequence > self.state.sequence + 1) {
+            self.catch_up(context).await?;
+        }
+        for event in batch {
+            self.input(context, event).await?;
+        }
+        self.outbox.flush(context).await?;
+        if Instant::now() >= self.due {
+            self.save().await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what lies between the last input and the end of the log.
+    async fn catch_up(&mut self, context: &Context) -> Result<(), Trouble> {
+        let (begun, from) = (Instant::now(), self.state.sequence + 1);
+        // Ticks of the past speak for what is in JOURNAL by now; one of this very moment may be the exception.
+        self.read_journal(context, 0).await?;
+        let (mut first, mut count, mut waits) = (None, 0_u64, false);
+        let (state, facts, outbox) = (&mut self.state, &mut self.facts, &mut self.outbox);
+        let (journal_read, published) = (self.journal_read, self.published);
+        rebuild::read(context, SAMPLES, &[], Begin::Sequence(from), |event| {
+            let again = || read(&event.subject, &event.payload);
+            let input = again();
+            waits |= matches!(input, Read::Tick(journal) if journal > journal_read);
+            if waits {
+                return;
+            }
+            first.get_or_insert(event.sequence);
+            count += 1;
+            let told = state.step((event.sequence, event.received), input, again, facts);
+            if event.sequence > published {
+                outbox.add(told);
+            }
+        })
+        .await?;
+        if let Some(first) = first.filter(|first| *first > from && from > 1) {
+            tracing::warn!(lost = first - from, "inputs left the log before alerts had read them");
+        }
+        if waits {
+            return Err(Trouble::Again("JOURNAL grew while alerts were catching up".into()));
+        }
+        tracing::info!(from, inputs = count, took = ?begun.elapsed(), "alerts have caught up");
+        Ok(())
+    }
+
+    /// One input, unless it was read before.
+    async fn input(&mut self, context: &Context, event: &Event) -> Result<(), Trouble> {
+        if event.sequence <= self.state.sequence {
+            return Ok(());
+        }
+        let again = || read(&event.subject, &event.payload);
+        let input = again();
+        if let Read::Tick(journal) = &input
+            && *journal > self.journal_read
+        {
+            self.read_journal(context, *journal).await?;
+        }
+        let told = self.state.step((event.sequence, event.received), input, again, &mut self.facts);
+        if event.sequence > self.published {
+            self.outbox.add(told);
+        }
+        Ok(())
+    }
+
+    /// Reads JOURNAL at least up to where a tick speaks for it.
+    async fn read_journal(&mut self, context: &Context, to: u64) -> Result<(), Error> {
+        let (facts, reached) = (&mut self.facts, &mut self.journal_read);
+        rebuild::read(context, JOURNAL, &[], Begin::Sequence(*reached + 1), |event| {
+            *reached = event.sequence;
+            facts.extend(projection::fact(event.sequence, &event.subject, &event.payload));
+        })
+        .await?;
+        if self.journal_read < to {
+            return Err(format!("JOURNAL reads up to {} and the tick says {to}", self.journal_read).into());
+        }
+        Ok(())
+    }
+
+    /// Writes what is known.
+    async fn save(&mut self) -> Result<(), Trouble> {
+        if self.state.sequence == self.saved {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let state = self.state.encode()?;
+        self.snapshot.save(self.state.sequence, &state).await?;
+        self.saved = self.state.sequence;
+        let wait = (begun.elapsed() * SNAPSHOT_SHARE).clamp(SNAPSHOT_EVERY, SNAPSHOT_EVERY_MAX);
+        self.due = Instant::now() + wait;
+        tracing::debug!(bytes = state.len(), took = ?begun.elapsed(), "snapshot of alerts written");
+        Ok(())
+    }
+}

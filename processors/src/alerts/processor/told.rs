@@ -1,0 +1,147 @@
+//! What the machine decided, as ALERTS and NOTICES keep it, with the evidence. Pure.
+
+use crate::alerts::machine::{MetricKey, Notice, NoticeKind, Report, Transition, TransitionKind};
+use watchkeeper_schemas::alerting::EpisodeRef;
+use watchkeeper_schemas::episode::{
+    AlertEvent, Evidence, EvidenceValue, RuleThen, TransitionWord, fingerprint,
+};
+use watchkeeper_schemas::ids::TeamId;
+use watchkeeper_schemas::notice::{Intent, NoticeWord, intent_id};
+use watchkeeper_schemas::quantity::UnixMs;
+use watchkeeper_schemas::rule::{Clear, Condition, Expr, MetricRef, Rule};
+
+/// Numbers in a piece of evidence at most.
+const EVIDENCE_VALUES_MAX: usize = 32;
+
+/// The input that decided.
+pub(super) struct Place<'a> {
+    pub(super) team: &'a TeamId,
+    pub(super) sequence: u64,
+    pub(super) time: UnixMs,
+    pub(super) report: Option<&'a Report>,
+}
+
+impl Place<'_> {
+    /// A transition as it is kept; `ordinal` counts the effects of the input. None: its rule or host has no id.
+    pub(super) fn transition(
+        &self,
+        it: Transition,
+        ordinal: u32,
+        rule: Option<RuleThen>,
+    ) -> Option<AlertEvent> {
+        let episode = episode(&it.key, it.episode);
+        let transition = match it.kind {
+            TransitionKind::Fired => TransitionWord::Fired,
+            TransitionKind::Level => TransitionWord::Level,
+            TransitionKind::Acked => TransitionWord::Acked,
+            TransitionKind::Resolved => TransitionWord::Resolved,
+        };
+        let evidence = self.report.filter(|report| report.host == it.key.host);
+        let evidence = evidence.and_then(|report| self.evidence(report, &it.key.series, rule.as_ref()?));
+        let words = [&self.sequence.to_string(), &ordinal.to_string()];
+        Some(AlertEvent {
+            v: 1,
+            id: fingerprint(&[self.team.as_str(), episode.id()?.as_str(), words[0], words[1]]),
+            team: self.team.clone(),
+            episode_id: episode.id()?,
+            episode,
+            transition,
+            level: it.level,
+            reason: it.reason.map(String::from),
+            sequence: self.sequence,
+            ordinal,
+            time: self.time,
+            since: UnixMs(it.since),
+            value: it.value,
+            peak: it.peak,
+            duration_ms: it.duration_ms,
+            shadow: it.shadow,
+            retro: it.retro,
+            rule_then: rule,
+            evidence,
+        })
+    }
+
+    /// A notice as it is kept.
+    pub(super) fn intent(&self, it: Notice) -> Option<Intent> {
+        let episode = episode(&it.key, it.episode);
+        let notice = match it.kind {
+            NoticeKind::Steady => NoticeWord::Steady,
+            NoticeKind::Flapping => NoticeWord::Flapping,
+            NoticeKind::Firing => NoticeWord::Firing,
+            NoticeKind::LevelUp => NoticeWord::LevelUp,
+            NoticeKind::Reminder => NoticeWord::Reminder,
+            NoticeKind::Escalated => NoticeWord::Escalated,
+            NoticeKind::Resolved => NoticeWord::Resolved,
+        };
+        Some(Intent {
+            v: 1,
+            id: intent_id(self.team, &episode, notice, it.n, &it.receiver),
+            team: self.team.clone(),
+            episode_id: episode.id()?,
+            episode,
+            notice,
+            n: it.n,
+            receiver: it.receiver,
+            level: it.level,
+            reason: it.reason.map(String::from),
+            short_episodes: it.short_episodes,
+            shadow: it.shadow,
+            sequence: self.sequence,
+            time: self.time,
+        })
+    }
+
+    /// The numbers of the sample that the rule reads, of the rows that the alert is about.
+    fn evidence(&self, report: &Report, series: &str, rule: &RuleThen) -> Option<Evidence> {
+        let rule: Rule = rule.text.parse().ok()?;
+        let mut metrics = Vec::new();
+        if let Condition::Threshold(threshold) = &rule.condition {
+            let clear = threshold.clear.iter().filter_map(|clear| match clear {
+                Clear::When(expr) => Some(expr),
+                Clear::Same { .. } => None,
+            });
+            let upper = threshold.critical.iter().map(|critical| &critical.when);
+            std::iter::once(&threshold.fire)
+                .chain(clear)
+                .chain(upper)
+                .for_each(|expr| collect(expr, &mut metrics));
+        }
+        let mut values = Vec::new();
+        for metric in metrics {
+            let Some(key) = MetricKey::find(&metric.name) else { continue };
+            let is_meant = |row: &str| {
+                let quoted = serde_json::Value::from(row).to_string();
+                row.is_empty() || series.is_empty() || series.contains(&quoted)
+            };
+            let rows = report.values.rows(&key).iter().filter(|it| is_meant(&it.label));
+            values.extend(rows.map(|it| EvidenceValue {
+                metric: metric.name.clone(),
+                row: it.label.to_string(),
+                value: it.number,
+            }));
+        }
+        values.truncate(EVIDENCE_VALUES_MAX);
+        (!values.is_empty()).then_some(Evidence { time: UnixMs(report.time), values })
+    }
+}
+
+fn episode(key: &crate::alerts::machine::Key, episode: u64) -> EpisodeRef {
+    let [rule, host, series] = [&key.rule, &key.host, &key.series].map(ToString::to_string);
+    EpisodeRef { rule, host, series, episode }
+}
+
+/// Every metric that an expression reads, each once.
+fn collect<'a>(expr: &'a Expr, found: &mut Vec<&'a MetricRef>) {
+    let mut add = |metric: &'a MetricRef| {
+        if !found.iter().any(|known| known.name == metric.name) {
+            found.push(metric);
+        }
+    };
+    match expr {
+        Expr::Or(all) | Expr::And(all) => all.iter().for_each(|expr| collect(expr, found)),
+        Expr::Not(expr) => collect(expr, found),
+        Expr::Compare(it) => [&it.left, &it.right].into_iter().filter_map(|it| it.metric()).for_each(add),
+        Expr::Absent(metric) => add(metric),
+    }
+}

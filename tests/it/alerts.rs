@@ -1,0 +1,313 @@
+//! Alerts with real parts: decided in time, and once for ever, whoever is killed, stopped or damaged meanwhile.
+
+use crate::load::{fleet_connection, frame, sample};
+use crate::running::{Running, WITHOUT_AGENT, as_processors, start};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use watchkeeper_schemas::episode::{AlertEvent, TransitionWord};
+use watchkeeper_schemas::notice::{Intent, NoticeWord};
+use watchkeeper_schemas::quantity::Pct;
+use watchkeeper_schemas::subjects::TICK;
+use watchkeeper_schemas::tick::Tick;
+use watchkeeper_streams::rebuild::{self, Begin};
+use watchkeeper_streams::runner::jetstream;
+use watchkeeper_streams::topology::{ALERTS, NOTICES, SAMPLES, SNAPSHOTS};
+use xtask::stack::Program;
+use xtask::workspace::Profile;
+
+/// Between two samples of a host.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// From a decision of a person to what follows from it.
+const DECIDED_MAX: Duration = Duration::from_secs(2);
+/// Longer than a lease, so that another program goes on.
+const STOPPED: Duration = Duration::from_secs(8);
+/// Longest time without a tick while a holder of the lease is replaced.
+const TICKLESS_MAX_MS: u64 = 6500;
+
+/// A host that reports one number.
+struct Host {
+    usage: Arc<AtomicU16>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    fn start(running: &Running, id: &'static str, usage_pct: u16) -> Self {
+        let (usage, stop) = (Arc::new(AtomicU16::new(usage_pct)), Arc::new(AtomicBool::new(false)));
+        let (told, ends) = (Arc::clone(&usage), Arc::clone(&stop));
+        let (url, creds) = (running.nats_url(), running.creds().fleet.clone());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let connected = fleet_connection(&url, &creds).await;
+                let mut ticks = tokio::time::interval(INTERVAL);
+                let mut seq = 0;
+                while !ends.load(Ordering::Relaxed) {
+                    ticks.tick().await;
+                    seq += 1;
+                    let mut sample = sample(id, seq);
+                    sample.interval_ms = 1000;
+                    sample.cpu.as_mut().unwrap().usage_pct = Pct(told.load(Ordering::Relaxed) * 10);
+                    let (subject, frame) = frame(&sample);
+                    // What the server does not take while it is away, nobody misses here.
+                    drop(
+                        tokio::time::timeout(INTERVAL, connected.client.request(subject, frame.into())).await,
+                    );
+                }
+            });
+        });
+        Self { usage, stop, thread: Some(thread) }
+    }
+
+    fn report(&self, usage_pct: u16) {
+        self.usage.store(usage_pct, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(matches!(ended, Some(Ok(()))) || std::thread::panicking(), "the host ended by itself");
+    }
+}
+
+/// A system with one host that is known to it.
+fn system(usage_pct: u16) -> (Running, Host) {
+    let running = start(&WITHOUT_AGENT);
+    let (status, made) = running.post("/api/v1/hosts", &json!({"name": "web-1", "interval_ms": 1000}));
+    assert_eq!((status, made["host"]["host"].as_str()), (201, Some("web-1")), "{made}");
+    let host = Host::start(&running, "web-1", usage_pct);
+    running.wait("a sample of the host", 30, |running| {
+        let (_, view) = running.try_get("/api/v1/hosts/web-1")?;
+        if view["seq"].as_u64() >= Some(2) { Ok(Some(())) } else { Err(view.to_string()) }
+    });
+    let defaults = json!({"receivers": ["ops"], "policy": [], "revision": 0});
+    assert_eq!(running.put("/api/v1/alert-defaults", &defaults).0, 200);
+    (running, host)
+}
+
+fn save_rule(running: &Running, id: &str, text: &str) -> Value {
+    let (status, rule) = running.post("/api/v1/rules", &json!({"name": id, "id": id, "text": text}));
+    assert_eq!(status, 201, "{rule}");
+    rule
+}
+
+/// The next episodes are another rule's.
+fn remove_rule(running: &Running, rule: &Value) {
+    let path = format!("/api/v1/rules/{}?revision={}", rule["id"].as_str().unwrap(), rule["revision"]);
+    assert_eq!(running.delete(&path).0, 204);
+}
+
+/// Waits until the newest alert of a rule is in this state.
+fn until(running: &Running, rule: &str, state: &str) -> Value {
+    running.wait(&format!("an alert of {rule} that is {state}"), 30, |running| {
+        let (_, list) = running.try_get(&format!("/api/v1/alerts?rule={rule}&limit=1"))?;
+        let newest = &list["items"][0];
+        if newest["state"] == state { Ok(Some(newest.clone())) } else { Err(list.to_string()) }
+    })
+}
+
+/// Everything that was decided.
+struct Decided {
+    transitions: Vec<AlertEvent>,
+    intents: Vec<Intent>,
+}
+
+impl Decided {
+    fn read(running: &Running) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let context = jetstream(as_processors(running, &running.creds().processors).await.client);
+            let (mut transitions, mut intents) = (Vec::new(), Vec::new());
+            let alerts = rebuild::read(&context, ALERTS, &[], Begin::First, |event| {
+                transitions.push(serde_json::from_slice(&event.payload).unwrap());
+            });
+            alerts.await.unwrap();
+            let notices = rebuild::read(&context, NOTICES, &[], Begin::First, |event| {
+                intents.push(serde_json::from_slice(&event.payload).unwrap());
+            });
+            notices.await.unwrap();
+            Self { transitions, intents }
+        })
+    }
+
+    fn of(&self, rule: &str) -> (Vec<(u64, TransitionWord)>, Vec<(u64, NoticeWord)>) {
+        let transitions = self.transitions.iter().filter(|it| it.episode.rule == rule);
+        let intents = self.intents.iter().filter(|it| it.episode.rule == rule);
+        (
+            transitions.map(|it| (it.episode.episode, it.transition)).collect(),
+            intents.map(|it| (it.episode.episode, it.notice)).collect(),
+        )
+    }
+
+    /// One episode that fired and resolved, once each; nobody was called silent.
+    fn holds_one_whole_episode(&self, rule: &str) {
+        let (transitions, intents) = self.of(rule);
+        let number = transitions.first().map(|(number, _)| *number).unwrap_or_default();
+        assert_eq!(
+            transitions,
+            [(number, TransitionWord::Fired), (number, TransitionWord::Resolved)],
+            "{rule}: transitions lost, doubled or out of order"
+        );
+        assert_eq!(
+            intents,
+            [(number, NoticeWord::Firing), (number, NoticeWord::Resolved)],
+            "{rule}: notices lost, doubled or out of order"
+        );
+        assert_eq!(self.of("host_silent"), (Vec::new(), Vec::new()), "a host that reports was called silent");
+    }
+}
+
+#[test]
+fn a_rule_saved_on_an_exceeded_threshold_fires_within_two_seconds_and_resolves() {
+    let (running, host) = system(97);
+    let begun = Instant::now();
+    let rule = save_rule(&running, "busy", "cpu.usage_pct>90");
+    assert_eq!(
+        (&rule["text"], &rule["tells_nobody"]),
+        (&json!("cpu.usage_pct > 90"), &json!(false)),
+        "{rule}"
+    );
+    let open = until(&running, "busy", "open");
+    assert!(begun.elapsed() < DECIDED_MAX, "it took {:?}", begun.elapsed());
+    assert_eq!(
+        (&open["host"], &open["level"], &open["value"]),
+        (&json!("web-1"), &json!("warning"), &json!(97.0))
+    );
+    let path = format!("/api/v1/alerts/{}", open["id"].as_str().unwrap());
+    let (status, said) = running.post(&format!("{path}/acknowledgement"), &json!({"note": "on it"}));
+    assert_eq!(status, 204, "{said}");
+    running.wait("the acknowledgement", 10, |running| {
+        let alert = running.get(&path);
+        let by = alert["alert"]["acknowledged_by"].clone();
+        if by.is_string() { Ok(Some(())) } else { Err(alert.to_string()) }
+    });
+    host.report(5);
+    let over = until(&running, "busy", "resolved");
+    assert_eq!((&over["id"], &over["reason"], &over["peak"]), (&open["id"], &json!("ok"), &json!(97.0)));
+    assert!(over["duration_ms"].as_u64() > Some(0), "{over}");
+    running.wait("the notices", 10, |running| {
+        let alert = running.get(&path);
+        let notices: Vec<_> =
+            alert["notices"].as_array().unwrap().iter().map(|it| (&it["notice"], &it["receiver"])).collect();
+        let expected = [(&json!("firing"), &json!("ops")), (&json!("resolved"), &json!("ops"))];
+        if notices == expected { Ok(Some(())) } else { Err(alert.to_string()) }
+    });
+    let alert = running.get(&path);
+    let evidence = &alert["transitions"].as_array().unwrap().last().unwrap()["evidence"]["values"][0];
+    assert_eq!((&evidence["metric"], &evidence["value"]), (&json!("cpu.usage_pct"), &json!(5.0)), "{alert}");
+    assert_eq!(alert["rule_then"]["text"], "cpu.usage_pct > 90");
+    assert_eq!(alert["rule_now"]["revision"], rule["revision"]);
+}
+
+#[test]
+fn whoever_is_killed_amid_an_episode_nothing_is_lost_or_decided_twice() {
+    let (mut running, host) = system(97);
+    for (rule, victim) in
+        [("first", Program::Processors), ("second", Program::Nats), ("third", Program::Processors)]
+    {
+        host.report(97);
+        let saved = save_rule(&running, rule, "cpu.usage_pct > 90 keep 1s");
+        until(&running, rule, "open");
+        running.kill9(victim).unwrap();
+        if rule == "third" {
+            damage_the_snapshot(&running);
+        }
+        running.start(victim).unwrap();
+        host.report(5);
+        until(&running, rule, "resolved");
+        remove_rule(&running, &saved);
+    }
+    let decided = Decided::read(&running);
+    ["first", "second", "third"].iter().for_each(|rule| decided.holds_one_whole_episode(rule));
+}
+
+/// Nobody can read any more what the evaluator knew.
+fn damage_the_snapshot(running: &Running) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let context = jetstream(as_processors(running, &running.creds().processors).await.client);
+        let store = context.get_key_value(SNAPSHOTS).await.unwrap();
+        for key in ["alerts.0.0", "alerts.1.0"] {
+            if let Some(entry) = store.entry(key).await.unwrap() {
+                let mut bytes = entry.value.to_vec();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                store.put(key, bytes.into()).await.unwrap();
+            }
+        }
+    });
+}
+
+/// A second program of processors, ended with the test.
+struct Second(Child);
+
+impl Second {
+    fn start(running: &Running) -> Self {
+        let log = std::fs::File::create(running.data().join("logs/second.log")).unwrap();
+        let mut command = Command::new(Profile::of_this_program().binary("watchkeeper-processors"));
+        command.args(["--only", "ticker,alerts", "--nats", &running.nats_url(), "--nats-creds"]);
+        command.arg(&running.creds().processors).stdout(Stdio::null()).stderr(log);
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        // Ended already, perhaps.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn of_two_programs_one_decides_and_the_other_goes_on_when_it_stops() {
+    let (running, host) = system(97);
+    let second = Second::start(&running);
+    let shared = save_rule(&running, "shared", "cpu.usage_pct > 90 keep 1s");
+    until(&running, "shared", "open");
+    let first = Pid::from_raw(running.pid(Program::Processors).unwrap() as i32).unwrap();
+    kill_process(first, Signal::STOP).unwrap();
+    std::thread::park_timeout(STOPPED);
+    host.report(5);
+    until(&running, "shared", "resolved");
+    kill_process(first, Signal::CONT).unwrap();
+    remove_rule(&running, &shared);
+    host.report(97);
+    save_rule(&running, "after", "cpu.usage_pct > 90 keep 1s");
+    until(&running, "after", "open");
+    drop(second);
+    host.report(5);
+    until(&running, "after", "resolved");
+    let decided = Decided::read(&running);
+    decided.holds_one_whole_episode("shared");
+    decided.holds_one_whole_episode("after");
+    ticks_grow_and_never_pause_for_long(&running);
+}
+
+/// The one clock went on, whoever was its holder.
+fn ticks_grow_and_never_pause_for_long(running: &Running) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut ticks = Vec::new();
+    runtime.block_on(async {
+        let context = jetstream(as_processors(running, &running.creds().processors).await.client);
+        let read = rebuild::read(&context, SAMPLES, &[TICK], Begin::First, |event| {
+            let tick: Tick = serde_json::from_slice(&event.payload).unwrap();
+            ticks.push((event.received.0, tick.journal_seq));
+        });
+        read.await.unwrap();
+    });
+    for pair in ticks.windows(2) {
+        let [(before, _), (now, _)] = pair else { unreachable!() };
+        assert!(now - before < TICKLESS_MAX_MS, "no tick for {} ms", now - before);
+    }
+    let close =
+        ticks.windows(3).filter(|three| three[2].0 - three[0].0 < 900 && three[0].1 == three[2].1).count();
+    assert!(close <= 2, "two programs ticked at once: {close} times three ticks in a second without news");
+}
