@@ -91,6 +91,8 @@ pub struct HistoryState {
     pub detail: String,
 }
 
+/// Events that came so shortly before are under way, in seconds.
+const UNDER_WAY_S: f64 = 2.0;
 /// The name of the part that keeps history.
 pub const QUESTDB: &str = "questdb";
 /// The name of the part that keeps the log.
@@ -135,7 +137,17 @@ impl SystemView {
             }
             (Some(_) | None, Some(_) | None) => (State::Ok, String::new()),
         };
-        LagView { processors: self.processors.clone(), history: HistoryState { state, detail } }
+        let processors = self.processors.iter().map(ProcessorLag::told).collect();
+        LagView { processors, history: HistoryState { state, detail } }
+    }
+}
+
+impl ProcessorLag {
+    /// What is just under way is no lag: the log's clock alone would be news at every look.
+    fn told(&self) -> Self {
+        let under_way = self.state == State::Ok && self.lag_s < UNDER_WAY_S;
+        let (lag_events, lag_s) = if under_way { (0, 0.0) } else { (self.lag_events, self.lag_s) };
+        Self { lag_events, lag_s, ..self.clone() }
     }
 }
 
@@ -153,5 +165,17 @@ mod tests {
         assert_eq!(view.lag().history.detail, "history is 41 s behind");
         view.processors[0].state = State::Ok;
         assert_eq!(view.lag().history.state, State::Ok);
+    }
+
+    #[test]
+    fn what_is_just_under_way_is_no_news() {
+        let mut view = SystemView::unknown(UnixMs(0));
+        let lag = |lag_events, lag_s| ProcessorLag { name: "alerts", state: State::Ok, lag_events, lag_s };
+        view.processors = vec![lag(1, 0.8)];
+        let before = view.lag();
+        view.processors = vec![lag(2, 1.1)];
+        assert_eq!(view.lag(), before);
+        view.processors = vec![lag(9, 4.0)];
+        assert_eq!(view.lag().processors[0].lag_events, 9);
     }
 }

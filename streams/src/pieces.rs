@@ -57,14 +57,14 @@ impl Pieces {
         pieces.head_revision = revision;
         pieces.head = head.and_then(|head| serde_json::from_slice(&head).ok());
         let mut parts = [Vec::new(), Vec::new()];
-        for place in 0..2 {
+        for (place, parts) in parts.iter_mut().enumerate() {
             for piece in 0..PIECES_MAX {
                 let (revision, bytes) = pieces.entry(&piece_key(key, place, piece)).await?;
                 if revision == 0 {
                     break;
                 }
                 pieces.revisions[place].push(revision);
-                parts[place].extend(bytes);
+                parts.extend(bytes);
             }
         }
         let found = pieces.head.as_ref().and_then(|head| whole(head, parts.get(head.place)?));

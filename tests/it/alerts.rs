@@ -113,6 +113,9 @@ fn until(running: &Running, rule: &str, state: &str) -> Value {
     })
 }
 
+/// What became of the episodes of one rule, and who was told what, each with the number of the episode.
+type OfRule = (Vec<(u64, TransitionWord)>, Vec<(u64, NoticeWord)>);
+
 /// Everything that was decided.
 struct Decided {
     transitions: Vec<AlertEvent>,
@@ -137,7 +140,7 @@ impl Decided {
         })
     }
 
-    fn of(&self, rule: &str) -> (Vec<(u64, TransitionWord)>, Vec<(u64, NoticeWord)>) {
+    fn of(&self, rule: &str) -> OfRule {
         let transitions = self.transitions.iter().filter(|it| it.episode.rule == rule);
         let intents = self.intents.iter().filter(|it| it.episode.rule == rule);
         (

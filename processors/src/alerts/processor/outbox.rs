@@ -190,3 +190,132 @@ fn is_there(error: &PublishError) -> bool {
     let told = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     error.kind() == PublishErrorKind::WrongLastSequence || told.contains(&ALREADY_THERE.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use watchkeeper_schemas::alerting::EpisodeRef;
+    use watchkeeper_schemas::episode::TransitionWord;
+    use watchkeeper_schemas::notice::{NoticeWord, intent_id};
+    use watchkeeper_schemas::quantity::UnixMs;
+    use watchkeeper_schemas::rule::Severity;
+    use watchkeeper_streams::connect::{Connect, connect};
+    use watchkeeper_streams::rebuild::{self, Begin};
+    use watchkeeper_streams::runner::jetstream;
+    use watchkeeper_streams::topology::{Limits, NOTICES, ensure};
+    use xtask::stack::{Program, Stack};
+    use xtask::tools::Servers;
+
+    struct Log {
+        context: Context,
+        _stack: Stack,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Log {
+        async fn start() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let servers = Servers::ensure().unwrap();
+            let stack = Stack::in_dir(folder.path()).programs(&[Program::Nats]).start(&servers).unwrap();
+            let inbox = subjects::program_inbox(&"processors".parse().unwrap());
+            let (url, creds) = (stack.nats_url(), stack.creds().processors.clone());
+            let connected = connect(&Connect { url, creds, name: "test", inbox }).await.unwrap();
+            let context = jetstream(connected.client);
+            let made = async { while ensure(&context, &Limits::default()).await.is_err() {} };
+            tokio::time::timeout(Duration::from_secs(20), made).await.unwrap();
+            Self { context, _stack: stack, _folder: folder }
+        }
+
+        async fn ids(&self, stream: &str) -> Vec<String> {
+            let mut ids = Vec::new();
+            let read = rebuild::read(&self.context, stream, &[], Begin::First, |event| {
+                let body: serde_json::Value = serde_json::from_slice(&event.payload).unwrap();
+                ids.push(body["id"].as_str().unwrap().to_owned());
+            });
+            read.await.unwrap();
+            ids
+        }
+
+        /// Publishes with nothing in memory, as after a start.
+        async fn publish(&self, told: Vec<Told>) -> Result<(), OutboxError> {
+            let mut outbox = Outbox::default();
+            outbox.add(told);
+            outbox.flush(&self.context).await
+        }
+    }
+
+    fn episode() -> EpisodeRef {
+        let (rule, host, series) = ("busy".to_owned(), "web-1".to_owned(), String::new());
+        EpisodeRef { rule, host, series, episode: 7 }
+    }
+
+    fn fired(id: &str, sequence: u64) -> Told {
+        Told::Transition(Box::new(AlertEvent {
+            v: 1,
+            id: id.to_owned(),
+            team: "default".parse().unwrap(),
+            episode_id: episode().id().unwrap(),
+            episode: episode(),
+            transition: TransitionWord::Fired,
+            level: Severity::Warning,
+            reason: None,
+            sequence,
+            ordinal: 0,
+            time: UnixMs(0),
+            since: UnixMs(0),
+            value: None,
+            peak: None,
+            duration_ms: None,
+            shadow: false,
+            retro: false,
+            rule_then: None,
+            evidence: None,
+        }))
+    }
+
+    fn firing(receiver: &str) -> Told {
+        let team = "default".parse().unwrap();
+        Told::Intent(Box::new(Intent {
+            v: 1,
+            id: intent_id(&team, &episode(), NoticeWord::Firing, 1, receiver),
+            team,
+            episode_id: episode().id().unwrap(),
+            episode: episode(),
+            notice: NoticeWord::Firing,
+            n: 1,
+            receiver: receiver.to_owned(),
+            level: Severity::Warning,
+            reason: None,
+            short_episodes: 0,
+            shadow: false,
+            sequence: 7,
+            time: UnixMs(0),
+        }))
+    }
+
+    #[tokio::test]
+    async fn what_is_decided_again_is_there_once_and_what_another_decided_stops_us() {
+        let log = Log::start().await;
+        let all = || vec![fired("a", 7), firing("ops"), firing("night"), fired("b", 9), fired("c", 12)];
+        // All of it, then again from the start, then from amid it.
+        log.publish(all()).await.unwrap();
+        log.publish(all()).await.unwrap();
+        log.publish(all().split_off(3)).await.unwrap();
+        assert_eq!(log.ids(ALERTS).await, ["a", "b", "c"]);
+        assert_eq!(log.ids(NOTICES).await.len(), 2);
+
+        // One that went on while another wrote finds the other's as good as its own, or stops.
+        let mut sleeper = Outbox::default();
+        sleeper.add(vec![fired("c", 12)]);
+        sleeper.flush(&log.context).await.unwrap();
+        log.publish(vec![fired("d", 15)]).await.unwrap();
+        sleeper.add(vec![fired("d", 15)]);
+        sleeper.flush(&log.context).await.unwrap();
+        log.publish(vec![fired("e", 20)]).await.unwrap();
+        sleeper.add(vec![fired("other", 20)]);
+        let refused = sleeper.flush(&log.context).await.unwrap_err();
+        assert!(matches!(refused, OutboxError::Fenced { .. }), "{refused}");
+        assert_eq!(log.ids(ALERTS).await, ["a", "b", "c", "d", "e"]);
+    }
+}
