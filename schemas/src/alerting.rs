@@ -1,5 +1,9 @@
 //! What people decide about alerts: rules as saved, silences, acknowledgements, who hears. Becomes facts of JOURNAL.
 
+mod recurring;
+
+pub use recurring::{DAYS_AHEAD, MaintenanceError, WeeklyMaintenance};
+
 use crate::ids::{HostId, RuleId};
 use crate::quantity::UnixMs;
 use crate::rule::Severity;
@@ -52,6 +56,13 @@ pub enum AlertFact {
     Defaults {
         /// The team's choice.
         value: Defaults,
+    },
+    /// Messages to a receiver are refused for good; no value: they arrive again.
+    Receiver {
+        /// The receiver.
+        id: String,
+        /// What its channel answers.
+        value: Option<String>,
     },
 }
 

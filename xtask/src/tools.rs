@@ -7,6 +7,7 @@ mod java;
 mod nats_server;
 mod node;
 mod node_reader;
+mod promtool;
 mod python_reader;
 mod questdb;
 mod version;
@@ -20,6 +21,7 @@ pub use cargo_deny::cargo_deny;
 pub use java::Java;
 pub use node::{npm, require_node};
 pub use node_reader::node_reader;
+pub use promtool::promtool;
 pub use python_reader::python_reader;
 
 use crate::console;
@@ -29,6 +31,7 @@ pub const NATS_SERVER_ENV: &str = "WATCHKEEPER_NATS_SERVER";
 pub const JAVA_ENV: &str = "WATCHKEEPER_JAVA";
 pub const QUESTDB_JAR_ENV: &str = "WATCHKEEPER_QUESTDB_JAR";
 pub const CHROMIUM_ENV: &str = "WATCHKEEPER_CHROMIUM";
+pub const PROMTOOL_ENV: &str = "WATCHKEEPER_PROMTOOL";
 
 /// What a stack needs to run real servers.
 #[derive(Debug, Clone)]
@@ -71,6 +74,7 @@ pub fn run() -> Result<()> {
     console::line(format!("chromium      {}", chromium.display()));
     console::line(format!("nats-py       {}", reader.display()));
     console::line(format!("nats.js       {}", node_reader.display()));
+    console::line(format!("promtool      {}", promtool()?.display()));
     console::line(format!("cargo-deny    {}", cargo_deny()?.display()));
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! `replay` and `test-rules`: the machine over files, for people who test their rules before they ship them.
 
+use super::decision::{Before, Decision, FileRule};
 use super::line::{self, Boots};
-use super::machine::{Effect, Input, Kind, Machine, Report, Values};
+use super::machine::{Effect, Input, Key, Kind, Machine, NoticeKind, Report, TransitionKind, Values};
 use super::{scenario, wording};
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use watchkeeper_schemas::alerting::{AlertFact, Defaults, RuleState, SavedRule, Scope};
-use watchkeeper_schemas::ids::RuleId;
-use watchkeeper_schemas::rule::Rule;
+use watchkeeper_schemas::alerting::{AlertFact, Defaults, WatchedHost};
+use watchkeeper_schemas::rule::Severity;
 
 /// Hears what has no receiver of its own in a file.
 const IMAGINARY_RECEIVER: &str = "replay";
@@ -96,19 +96,6 @@ fn at(file: &Path, what: &dyn std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("{}: {what}", file.display())
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileRule {
-    id: RuleId,
-    text: String,
-    #[serde(default)]
-    scope: Scope,
-    #[serde(default)]
-    receivers: BTreeSet<String>,
-    #[serde(default)]
-    state: RuleState,
-}
-
 /// One line of samples.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,10 +110,23 @@ struct FileLine {
     values: Option<BTreeMap<String, Option<f64>>>,
     #[serde(default)]
     tick: bool,
-    journal: Option<AlertFact>,
+    #[serde(default)]
+    journal: Journal,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// What people decided at a line: nothing, one event, or several.
+#[derive(Debug, Default)]
+struct Journal(Vec<Decision>);
+
+impl<'de> Deserialize<'de> for Journal {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = serde_json::Value::deserialize(deserializer)?;
+        let events = if json.is_array() { json } else { serde_json::Value::Array(vec![json]) };
+        serde_json::from_value(events).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Lane {
     Live,
@@ -140,10 +140,7 @@ fn replay(rules: &Path, samples: &Path, json: bool, out: &mut impl Write) -> any
         value: Defaults { receivers: BTreeSet::from([IMAGINARY_RECEIVER.to_owned()]), policy: Vec::new() },
     }];
     for rule in rules_read {
-        rule.text.parse::<Rule>().map_err(|error| at(rules, &format_args!("rule {}: {error}", rule.id)))?;
-        let FileRule { id, text, scope, receivers, state } = rule;
-        let value = Some(SavedRule { text, scope, receivers, state, policy: Vec::new() });
-        facts.push(AlertFact::Rule { id, value });
+        facts.push(rule.fact().map_err(|error| at(rules, &error))?);
     }
     let mut machine = Machine::default();
     machine.begin(facts);
@@ -155,8 +152,11 @@ fn replay(rules: &Path, samples: &Path, json: bool, out: &mut impl Write) -> any
             continue;
         }
         let number = index as u64 + 1;
-        let input = serde_json::from_str::<FileLine>(&line).map_err(|error| error.to_string());
-        let input = input.and_then(|line| Ok((line.t, reading.input(number, line)?)));
+        let input = serde_json::from_str::<FileLine>(&line).map_err(|error| {
+            let text = error.to_string();
+            text.replacen(" at line 1 column", ", column", 1)
+        });
+        let input = input.and_then(|line| Ok((line.t, reading.input(number, line, &machine)?)));
         let (t, input) = input.map_err(|error| at(samples, &format_args!("line {number}: {error}")))?;
         if let Kind::Live(report) | Kind::Backfill(report) = &input.kind {
             machine.meet(&report.host);
@@ -172,25 +172,34 @@ fn replay(rules: &Path, samples: &Path, json: bool, out: &mut impl Write) -> any
 #[derive(Debug, Default)]
 struct Reading {
     boots: Boots,
-    seqs: BTreeMap<String, u64>,
+    seqs: BTreeMap<(String, Lane), u64>,
+    hosts: BTreeMap<String, WatchedHost>,
 }
 
 /// Seconds until the next sample where a line does not say.
 const INTERVAL_S: f64 = 5.0;
 
 impl Reading {
-    fn input(&mut self, sequence: u64, line: FileLine) -> Result<Input, String> {
+    fn input(&mut self, sequence: u64, line: FileLine, machine: &Machine) -> Result<Input, String> {
         let time = line::ms(line.t);
-        let kind = match (line.host, line.journal) {
-            (None, None) if line.tick => Kind::Tick(Vec::new()),
-            (None, Some(fact)) => Kind::Tick(vec![fact]),
-            (Some(host), None) => {
-                let is_backfill = line.lane == Some(Lane::Backfill);
-                let next = self.seqs.get(&host).map_or(1, |seq| seq + 1);
-                let seq = line.seq.unwrap_or(next);
-                if !is_backfill {
-                    self.seqs.insert(host.clone(), seq);
-                }
+        let decided = !line.journal.0.is_empty();
+        let kind = match line.host {
+            None if line.tick || decided => {
+                let mut before = Before {
+                    hosts: &mut self.hosts,
+                    open_episode: &|episode| machine.open_episode(&Key::of(episode)),
+                    now: time,
+                    number: sequence,
+                };
+                let facts = line.journal.0.into_iter().map(|decision| decision.fact(&mut before));
+                Kind::Tick(facts.collect::<Result<_, _>>()?)
+            }
+            Some(host) if !line.tick && !decided => {
+                let lane = line.lane.unwrap_or(Lane::Live);
+                self.hosts.entry(host.clone()).or_default();
+                let last = self.seqs.entry((host.clone(), lane)).or_default();
+                let seq = line.seq.unwrap_or(*last + 1);
+                *last = seq.max(*last);
                 let values = line.values.unwrap_or_default().into_iter();
                 let values =
                     values.map(|(name, number)| line::value(&name, number)).collect::<Result<_, _>>()?;
@@ -203,7 +212,7 @@ impl Reading {
                     clock_step_ms: 0,
                     values: Values::new(values),
                 };
-                Kind::sample(report, is_backfill)
+                Kind::sample(report, lane == Lane::Backfill)
             }
             _ => return Err("expected a sample with a host, \"tick\": true, or a journal event".to_owned()),
         };
@@ -213,27 +222,25 @@ impl Reading {
 
 /// A line of `replay --json`.
 #[derive(Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Printed<'a> {
-    Transition {
-        t: serde_json::Number,
-        rule: &'a str,
-        host: &'a str,
-        series: &'a str,
-        transition: super::machine::TransitionKind,
-        episode: u64,
-        level: watchkeeper_schemas::rule::Severity,
-        reason: Option<&'a str>,
-    },
-    Notice {
-        t: serde_json::Number,
-        rule: &'a str,
-        host: &'a str,
-        series: &'a str,
-        receiver: &'a str,
-        notice: super::machine::NoticeKind,
-        n: u32,
-    },
+struct Printed<'a> {
+    t: serde_json::Number,
+    kind: &'static str,
+    rule: &'a str,
+    host: &'a str,
+    series: &'a str,
+    #[serde(flatten)]
+    what: What<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    shadow: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    retro: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum What<'a> {
+    Transition { transition: TransitionKind, episode: u64, level: Severity, reason: Option<&'a str> },
+    Notice { receiver: &'a str, notice: NoticeKind, n: u32 },
 }
 
 fn print(effect: &Effect, t: f64, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
@@ -243,27 +250,19 @@ fn print(effect: &Effect, t: f64, json: bool, out: &mut impl Write) -> anyhow::R
     }
     let whole = (t.fract() == 0.0).then(|| serde_json::Number::from(t as i64));
     let t = whole.or_else(|| serde_json::Number::from_f64(t)).unwrap_or_else(|| 0.into());
-    let printed = match effect {
-        Effect::Transition(it) => Printed::Transition {
-            t,
-            rule: &it.key.rule,
-            host: &it.key.host,
-            series: &it.key.series,
-            transition: it.kind,
-            episode: it.episode,
-            level: it.level,
-            reason: it.reason.as_deref(),
-        },
-        Effect::Notice(it) => Printed::Notice {
-            t,
-            rule: &it.key.rule,
-            host: &it.key.host,
-            series: &it.key.series,
-            receiver: &it.receiver,
-            notice: it.kind,
-            n: it.n,
-        },
+    let (kind, key, shadow, retro, what) = match effect {
+        Effect::Transition(it) => {
+            let reason = it.reason.as_deref();
+            let what = What::Transition { transition: it.kind, episode: it.episode, level: it.level, reason };
+            ("transition", &it.key, it.shadow, it.retro, what)
+        }
+        Effect::Notice(it) => {
+            let what = What::Notice { receiver: &it.receiver, notice: it.kind, n: it.n };
+            ("notice", &it.key, it.shadow, false, what)
+        }
     };
+    let printed =
+        Printed { t, kind, rule: &key.rule, host: &key.host, series: &key.series, what, shadow, retro };
     serde_json::to_writer(&mut *out, &printed)?;
     writeln!(out)?;
     Ok(())
@@ -297,11 +296,12 @@ mod tests {
             );
         }
         samples += "{\"t\":121,\"tick\":true}\n";
-        samples += r#"{"t":122,"journal":{"kind":"ack","rule":"r1","host":"h1","episode":25,"value":"ann"}}"#;
+        samples +=
+            r#"{"t":122,"journal":{"alert_acknowledged":{"rule":"r1","host":"h1","episode":25,"by":"ann"}}}"#;
         let expected = [
-            r#"{"kind":"transition","t":120,"rule":"r1","host":"h1","series":"","transition":"fired","episode":25,"level":"warning","reason":null}"#,
-            r#"{"kind":"notice","t":120,"rule":"r1","host":"h1","series":"","receiver":"rx1","notice":"firing","n":1}"#,
-            r#"{"kind":"transition","t":122,"rule":"r1","host":"h1","series":"","transition":"acked","episode":25,"level":"warning","reason":"ann"}"#,
+            r#"{"t":120,"kind":"transition","rule":"r1","host":"h1","series":"","transition":"fired","episode":25,"level":"warning","reason":null}"#,
+            r#"{"t":120,"kind":"notice","rule":"r1","host":"h1","series":"","receiver":"rx1","notice":"firing","n":1}"#,
+            r#"{"t":122,"kind":"transition","rule":"r1","host":"h1","series":"","transition":"acked","episode":25,"level":"warning","reason":"ann"}"#,
         ];
         assert_eq!(replayed(RULES, &samples).unwrap(), expected);
     }
@@ -313,5 +313,122 @@ mod tests {
         assert!(error.contains("line 2: cpu.usag_pct is not a metric"), "{error}");
         let error = replayed(&RULES.replace("cpu.usage_pct", "cpu.usag"), "").unwrap_err().to_string();
         assert!(error.contains("rule r1: column 1"), "{error}");
+    }
+
+    /// What stands between the fences of one kind in the guide.
+    fn guide(fence: &str) -> Vec<String> {
+        let guide = include_str!("../../../docs/alert-rules.md");
+        let begin = format!("```{fence}\n");
+        let blocks = guide.split(&begin).skip(1);
+        blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_replay_of_the_guide_says_what_the_guide_says() {
+        let [rules, samples, printed] = guide("json").try_into().unwrap();
+        assert_eq!(replayed(&rules, &samples).unwrap(), printed.lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_scenario_and_the_rules_of_the_guide_are_right() {
+        for text in guide("scenario") {
+            let verdicts = scenario::run(&text).unwrap();
+            assert_eq!(verdicts.cases.len(), 1);
+            assert_eq!(verdicts.cases[0].differences, Vec::<String>::new());
+            assert_eq!(verdicts.text, text);
+        }
+        for rule in guide("").first().unwrap().lines() {
+            assert!(rule.parse::<watchkeeper_schemas::rule::Rule>().is_ok(), "{rule}");
+        }
+    }
+
+    /// Transition or notice, with time and what matters, of rules that are not built in.
+    fn brief(lines: &[String]) -> Vec<String> {
+        let words = |line: &String| {
+            let json: serde_json::Value = serde_json::from_str(line).unwrap();
+            let word = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+            let what = word("transition") + &word("notice");
+            (word("rule").starts_with('r') && word("rule").len() == 2).then(|| {
+                format!("{} {} {what} {}{}", json["t"], word("rule"), word("receiver"), word("reason"))
+            })
+        };
+        lines.iter().filter_map(words).collect()
+    }
+
+    #[test]
+    fn times_are_as_fine_as_the_file_and_late_samples_change_nothing() {
+        let rules = r#"[{"id":"r1","text":"cpu.usage_pct > 90 for 1500ms"}]"#;
+        let samples = r#"
+            {"t":0.25,"host":"h1","values":{"cpu.usage_pct":95.5}}
+            {"t":1.5,"et":1.0,"host":"h1","values":{"cpu.usage_pct":95.5}}
+            {"t":1.6,"host":"h1","seq":1,"values":{"cpu.usage_pct":1}}
+            {"t":1.75,"host":"h1","values":{"cpu.usage_pct":95.5}}
+            {"t":2.0,"et":1.2,"host":"h1","values":{"cpu.usage_pct":1}}"#;
+        assert_eq!(
+            brief(&replayed(rules, samples).unwrap()),
+            ["1.75 r1 fired ", "1.75 r1 firing replay", "2 r1 resolved ok", "2 r1 resolved replay"]
+        );
+    }
+
+    #[test]
+    fn without_ticks_no_limit_passes_and_after_a_gap_it_begins_anew() {
+        let rules = r#"[{"id":"r1","text":"cpu.usage_pct > 90 no-data alert"}]"#;
+        let mut samples = "{\"t\":0,\"host\":\"h1\",\"values\":{\"cpu.usage_pct\":1}}\n".to_owned();
+        samples += "{\"t\":500,\"tick\":true}\n";
+        assert_eq!(replayed(rules, &samples).unwrap(), Vec::<String>::new());
+        (501..=565).for_each(|t| samples += &format!("{{\"t\":{t},\"tick\":true}}\n"));
+        let said = replayed(rules, &samples).unwrap();
+        assert_eq!(brief(&said), ["560 r1 fired "]);
+        assert!(said[0].contains(r#""t":531,"kind":"transition","rule":"host_silent""#), "{}", said[0]);
+    }
+
+    #[test]
+    fn what_people_decide_is_read_in_the_words_that_they_would_use() {
+        let rules = r#"[{"id":"r1","text":"cpu.usage_pct > 90 cooldown 0s","scope":{"tags":["web"]}}]"#;
+        let samples = r#"
+            {"t":0,"host":"h1","values":{"cpu.usage_pct":95}}
+            {"t":1,"journal":{"host_changed":{"host":"h1","tags":["web"]}}}
+            {"t":2,"tick":true,"journal":[{"alert_resolved":{"rule":"r1","host":"h1","episode":3,"by":"ann"}}]}
+            {"t":3,"journal":{"rule_changed":{"id":"r1","text":"cpu.usage_pct > 80 cooldown 0s","scope":{"hosts":["h1"]}}}}
+            {"t":4,"journal":{"silence_created":{"by":"ann","until":"1970-01-01T00:00:06Z","matchers":[{"rule":"r1"},{"severity":"warning"}]}}}
+            {"t":5,"journal":{"host_paused":{"host":"h1"}}}
+            {"t":6,"journal":{"host_resumed":{"id":"h1"}}}
+            {"t":7,"journal":{"defaults_changed":{"receivers":["ops"]}}}
+            {"t":8,"journal":{"rule_deleted":{"id":"r1"}}}"#;
+        assert_eq!(
+            brief(&replayed(rules, samples).unwrap()),
+            [
+                "1 r1 fired ",
+                "1 r1 firing replay",
+                "2 r1 resolved manual",
+                "2 r1 resolved replay",
+                "3 r1 fired ",
+                "3 r1 firing replay",
+                "7 r1 firing ops",
+                "8 r1 resolved deleted",
+                "8 r1 resolved ops",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_a_decision_says_what_was_expected() {
+        for (event, expected) in [
+            (r#"{"silence_made":{}}"#, "expected one of `rule_created`"),
+            (r#"{"silence_created":{"end":9}}"#, "missing field `matchers`"),
+            (r#"{"silence_created":{"end":9,"matchers":[]}}"#, "at least one matcher"),
+            (r#"{"silence_created":{"end":9,"matchers":{"hsot":"h1"}}}"#, "matchers such as"),
+            (r#"{"alert_acknowledged":{"rule":"r1","host":"h1"}}"#, "nothing of r1 h1 is open"),
+            (r#"{"rule_created":{"id":"r2","text":"cpu > 1"}}"#, "rule r2: column 1"),
+        ] {
+            let samples = format!("{{\"t\":1,\"tick\":true}}\n{{\"t\":2,\"journal\":{event}}}");
+            let error = replayed(RULES, &samples).unwrap_err().to_string();
+            assert!(error.contains("line 2: ") && error.contains(expected), "{event}: {error}");
+        }
+        let error = replayed(RULES, "{\"t\":1,\n").unwrap_err().to_string();
+        assert!(error.contains("line 1: ") && error.contains("column 7"), "{error}");
+        let steps = [r#"{"receivers":["a"],"wait_s":1}"#; 6].join(",");
+        let six = format!(r#"[{{"id":"r1","text":"cpu.usage_pct > 1","escalation":[{steps}]}}]"#);
+        assert!(replayed(&six, "").unwrap_err().to_string().contains("at most 5"));
     }
 }

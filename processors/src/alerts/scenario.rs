@@ -8,19 +8,22 @@
 //! 60 delete rule r1        60 host h1 tags=a,b     60 pause h1     60 resume h1     60 delete host h1
 //! 60 silence s1 until=90 host=h1 rule=r1 tag=a severity=critical     60 end silence s1
 //! 60 ack r1/h1     60 unack r1/h1     60 resolve r1/h1     60 unreadable h1     60 receivers rx1,rx2
+//! 60 receivers rx1,rx2 steps=rx1:60,rx2:60     60 receiver rx1 failed 403     60 receiver rx1 works
+//! 60 ack r1/h1#1 (the first episode that was told of here)
 //! until 90       skip 300 (no ticks until then)       clock 20 (the broker's clock is set back)
+//! restart (from a snapshot)
 //! > 60 fired r1 h1 #1 warning
 //! ```
 
+mod words;
+
 use super::line::{self, Boots};
 use super::machine::{Input, Key, Kind, Machine, Report, Values};
-use super::wording::words;
-use std::collections::BTreeMap;
-use watchkeeper_schemas::alerting::{
-    AlertFact, Defaults, EpisodeRef, Matcher, RuleState, SavedRule, Scope, Silence, Step, WatchedHost,
-};
+use super::wording;
+use std::collections::{BTreeMap, BTreeSet};
+use watchkeeper_schemas::alerting::{AlertFact, Defaults, EpisodeRef, Matcher, Silence, WatchedHost};
 use watchkeeper_schemas::quantity::UnixMs;
-use watchkeeper_schemas::rule::Severity;
+use words::{list, pairs, policy, rule, severity, time, times, word};
 
 /// What became of the cases of one file.
 #[derive(Debug)]
@@ -92,6 +95,7 @@ struct Stage {
     boots: Boots,
     seqs: BTreeMap<String, u64>,
     hosts: BTreeMap<String, WatchedHost>,
+    deleted: BTreeSet<String>,
     episodes: Vec<u64>,
     /// A tick of this very time was given.
     ticked: bool,
@@ -107,8 +111,12 @@ impl Stage {
         let rest = rest.trim();
         match first {
             "until" => {
-                self.advance(time(rest)?, &mut said);
+                self.advance(time(rest)?, &mut said)?;
                 self.tick(Vec::new(), &mut said);
+            }
+            "restart" => {
+                let snapshot = self.machine.snapshot().map_err(word)?;
+                self.machine = Machine::restore(&snapshot).map_err(word)?;
             }
             "skip" => (self.now, self.ticked) = (time(rest)?, false),
             "clock" => {
@@ -118,7 +126,7 @@ impl Stage {
             _ if first.starts_with(|c: char| c.is_ascii_digit()) => {
                 let (from, until, step) = times(first)?;
                 for at in (from..=until).step_by(step as usize) {
-                    self.advance(at, &mut said);
+                    self.advance(at, &mut said)?;
                     rest.split(" | ").try_for_each(|part| self.command(part.trim(), &mut said))?;
                 }
             }
@@ -128,7 +136,14 @@ impl Stage {
     }
 
     /// Ticks until then; the one of that very time comes after what happens then.
-    fn advance(&mut self, until: u64, said: &mut Vec<String>) {
+    ///
+    /// # Errors
+    /// When that is over: only `clock` goes back.
+    fn advance(&mut self, until: u64, said: &mut Vec<String>) -> Result<(), String> {
+        if until < self.now {
+            let (then, now) = (line::seconds(until), line::seconds(self.now));
+            return Err(format!("{then} comes after {now}: lines stand in the order of time"));
+        }
         while self.now < until {
             if !self.ticked {
                 self.tick(Vec::new(), said);
@@ -136,6 +151,7 @@ impl Stage {
             let next = (self.now / TICK_MS + 1) * TICK_MS;
             (self.now, self.ticked) = (next.min(until), false);
         }
+        Ok(())
     }
 
     fn tick(&mut self, facts: Vec<AlertFact>, said: &mut Vec<String>) {
@@ -156,7 +172,7 @@ impl Stage {
                 }) as u64
                     + 1
             };
-            said.push(format!("{} {}", line::seconds(self.now), words(&effect, &mut ordinal)));
+            said.push(format!("{} {}", line::seconds(self.now), wording::words(&effect, &mut ordinal)));
         }
     }
 
@@ -166,12 +182,22 @@ impl Stage {
             "rule" => rule(rest)?,
             "silence" => self.silence(rest)?,
             "receivers" => {
-                AlertFact::Defaults { value: Defaults { receivers: list(rest), policy: Vec::new() } }
+                let (names, steps) = rest.split_once(" steps=").unwrap_or((rest, ""));
+                let policy = if steps.is_empty() { Vec::new() } else { policy(steps)? };
+                AlertFact::Defaults { value: Defaults { receivers: list(names), policy } }
+            }
+            "receiver" => {
+                let (id, state) = rest.split_once(' ').unwrap_or((rest, "works"));
+                let failure = state.strip_prefix("failed").map(|why| why.trim().to_owned());
+                AlertFact::Receiver { id: id.to_owned(), value: failure }
             }
             "host" | "pause" | "resume" => self.host(first, rest)?,
             "delete" | "end" => match rest.split_once(' ') {
                 Some(("rule", id)) => AlertFact::Rule { id: id.parse().map_err(word)?, value: None },
-                Some(("host", id)) => AlertFact::Host { id: id.parse().map_err(word)?, value: None },
+                Some(("host", id)) => {
+                    self.deleted.insert(id.to_owned());
+                    AlertFact::Host { id: id.parse().map_err(word)?, value: None }
+                }
                 Some(("silence", id)) => AlertFact::Silence { id: id.to_owned(), value: None },
                 _ => return Err(format!("{rest}: expected a rule, a host or a silence")),
             },
@@ -195,11 +221,15 @@ impl Stage {
     }
 
     fn episode(&self, text: &str) -> Result<EpisodeRef, String> {
-        let mut parts = text.splitn(3, '/').map(str::to_owned);
+        let (place, ordinal) = text.rsplit_once('#').unwrap_or((text, ""));
+        let mut parts = place.splitn(3, '/').map(str::to_owned);
         let mut part = || parts.next().unwrap_or_default();
         let (rule, host, series) = (part(), part(), part());
-        let open = self.machine.open_episode(&Key::new(&rule, &host, &series));
-        Ok(EpisodeRef { rule, host, series, episode: open.ok_or_else(|| format!("{text} is not open"))? })
+        let number = match ordinal.parse::<usize>() {
+            Ok(ordinal) => ordinal.checked_sub(1).and_then(|place| self.episodes.get(place)).copied(),
+            Err(_) => self.machine.open_episode(&Key::new(&rule, &host, &series)),
+        };
+        Ok(EpisodeRef { rule, host, series, episode: number.ok_or_else(|| format!("{text} is not open"))? })
     }
 
     fn host(&mut self, verb: &str, rest: &str) -> Result<AlertFact, String> {
@@ -221,7 +251,9 @@ impl Stage {
     }
 
     fn report(&mut self, host: &str, rest: &str) -> Result<Report, String> {
-        self.machine.meet(host);
+        if !self.deleted.contains(host) {
+            self.machine.meet(host);
+        }
         let next = self.seqs.get(host).map_or(1, |seq| seq + 1);
         let (mut values, mut boot) = (Vec::new(), self.boots.find("b1"));
         let mut report = Report {
@@ -274,78 +306,4 @@ impl Stage {
         }
         Ok(AlertFact::Silence { id: id.to_owned(), value: Some(silence) })
     }
-}
-
-fn rule(rest: &str) -> Result<AlertFact, String> {
-    let (head, text) = rest.split_once(" : ").ok_or("expected \" : \" and the text of the rule")?;
-    let mut words = head.split_whitespace();
-    let id = words.next().unwrap_or_default().parse().map_err(word)?;
-    let mut saved = SavedRule {
-        text: text.trim().to_owned(),
-        scope: Scope::All,
-        receivers: list("rx1"),
-        state: RuleState::Live,
-        policy: Vec::new(),
-    };
-    for option in words {
-        match option.split_once('=') {
-            None if option == "shadow" => saved.state = RuleState::Shadow,
-            None if option == "disabled" => saved.state = RuleState::Disabled,
-            Some(("to", names)) => saved.receivers = list(names),
-            Some(("tags", tags)) => saved.scope = Scope::Tags(list(tags)),
-            Some(("hosts", hosts)) => {
-                let hosts =
-                    list(hosts).iter().map(|host| host.parse().map_err(word)).collect::<Result<_, _>>();
-                saved.scope = Scope::Hosts(hosts?);
-            }
-            Some(("steps", steps)) => {
-                for step in steps.split(',') {
-                    let (receiver, wait) = step.split_once(':').ok_or("expected receiver:seconds")?;
-                    saved.policy.push(Step { receivers: list(receiver), wait_ms: time(wait)? });
-                }
-            }
-            _ => return Err(format!("{option}: expected shadow, disabled, to, tags, hosts or steps")),
-        }
-    }
-    Ok(AlertFact::Rule { id, value: Some(saved) })
-}
-
-fn word(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-fn severity(text: &str) -> Result<Severity, String> {
-    let levels = [Severity::Info, Severity::Warning, Severity::Critical];
-    levels.into_iter().find(|level| level.to_string() == text).ok_or_else(|| format!("{text} is no severity"))
-}
-
-fn list(text: &str) -> std::collections::BTreeSet<String> {
-    text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect()
-}
-
-/// `name=value` words; a name may hold one `=` inside braces.
-fn pairs(text: &str) -> Result<Vec<(&str, &str)>, String> {
-    let pair = |word: &'_ str| word.rfind('=').map(|at| (at, word.len()));
-    text.split_whitespace()
-        .map(|word| {
-            let (at, _) = pair(word).ok_or_else(|| format!("{word}: expected name=value"))?;
-            Ok((&word[..at], &word[at + 1..]))
-        })
-        .collect()
-}
-
-/// Milliseconds of seconds.
-fn time(text: &str) -> Result<u64, String> {
-    text.trim().parse::<f64>().map(line::ms).map_err(|_| format!("{text}: expected seconds"))
-}
-
-/// `10` or `10..60/5`.
-fn times(text: &str) -> Result<(u64, u64, u64), String> {
-    let Some((from, rest)) = text.split_once("..") else {
-        let at = time(text)?;
-        return Ok((at, at, 1));
-    };
-    let (until, step) = rest.split_once('/').ok_or_else(|| format!("{text}: expected from..until/step"))?;
-    let step = time(step)?;
-    if step == 0 { Err(format!("{text}: a step of 0")) } else { Ok((time(from)?, time(until)?, step)) }
 }

@@ -5,7 +5,10 @@ use super::machine::{Effect, Key, NoticeKind, TransitionKind};
 
 /// An effect in words.
 pub(super) fn words(effect: &Effect, episode: &mut impl FnMut(u64) -> u64) -> String {
-    let place = |key: &Key| format!("{} {}{}", key.rule, key.host, key.series);
+    let place = |key: &Key| {
+        let space = if key.series.is_empty() || key.series.starts_with('{') { "" } else { " " };
+        format!("{} {}{space}{}", key.rule, key.host, key.series)
+    };
     let because = |reason: &Option<compact_str::CompactString>| {
         reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"))
     };
@@ -22,8 +25,12 @@ pub(super) fn words(effect: &Effect, episode: &mut impl FnMut(u64) -> u64) -> St
             let lasted = it.duration_ms.map_or(String::new(), |ms| format!(" after={}s", line::seconds(ms)));
             let shadow = if it.shadow { " shadow" } else { "" };
             let retro = if it.retro { " retro" } else { "" };
+            let muted = match it.evidence.muted_by.join(", ") {
+                none if none.is_empty() => none,
+                muted => format!(" muted by {muted}"),
+            };
             format!(
-                "{word} {} #{} {}{}{}{}{lasted}{shadow}{retro}",
+                "{word} {} #{} {}{}{}{}{lasted}{shadow}{retro}{muted}",
                 place(&it.key),
                 episode(it.episode),
                 it.level,

@@ -65,6 +65,31 @@ pub struct Transition {
     pub shadow: bool,
     /// Found in back-filled samples: recorded, never told.
     pub retro: bool,
+    /// What explains it later, whatever becomes of rule and samples.
+    #[serde(default)]
+    pub evidence: Evidence,
+}
+
+/// What explains a transition.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The text of the rule then; empty for a built-in one.
+    pub rule: CompactString,
+    /// The input since which that text is in force; 0: since before the first.
+    pub in_force: u64,
+    /// The first and the last sample of the run that decided; one sample where it decided alone.
+    pub samples: Vec<Sampled>,
+    /// What held notices back then.
+    pub muted_by: Vec<CompactString>,
+}
+
+/// What one sample said.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Event time, in milliseconds since 1970.
+    pub time: u64,
+    /// The left side of the comparison that decided.
+    pub value: Option<f64>,
 }
 
 /// What can become of an episode.
@@ -131,6 +156,14 @@ pub struct Notice {
     pub short_episodes: u32,
     /// The rule tells nobody yet: to be recorded, not sent.
     pub shadow: bool,
+    /// First sample that was true, in event time.
+    pub since: u64,
+    /// The last value that decided.
+    pub value: Option<f64>,
+    /// The worst of them.
+    pub peak: Option<f64>,
+    /// How long it lasted, in milliseconds; none: it is open.
+    pub duration_ms: Option<u64>,
 }
 
 /// What a notice says.

@@ -1,15 +1,20 @@
 //! What people decide, applied at a tick.
 
 use super::Machine;
-use super::effect::{Key, Reason, TransitionKind};
+use super::effect::{Key, Reason, TEAM, TransitionKind};
 use super::host::{Host, Watch};
-use super::instance::{HELD_MS, Phase};
+use super::instance::{HELD_MS, Instance, Phase};
 use super::program::Program;
 use super::reports::no_data_key;
-use super::rules::{Entry, built_in};
+use super::rules::{Entry, RECEIVER_FAILED, built_in};
+use super::voice::Episode;
 use compact_str::CompactString;
 use std::collections::BTreeSet;
 use watchkeeper_schemas::alerting::{AlertFact, EpisodeRef, RuleState, SavedRule, WatchedHost};
+use watchkeeper_schemas::rule::NoDataPolicy;
+
+/// A silence that is over is kept for so long: the broker's clock may fall into it again, in milliseconds.
+const SILENCE_KEPT_MS: u64 = 24 * 3_600_000;
 
 impl Machine {
     pub(super) fn put(&mut self, fact: AlertFact) {
@@ -28,22 +33,21 @@ impl Machine {
             AlertFact::Ack { episode, value } => self.acknowledge(&episode, value),
             AlertFact::Resolve { episode, by: _ } => self.resolve(&episode),
             AlertFact::Defaults { value } => self.defaults = value,
+            AlertFact::Receiver { id, value } => self.put_receiver(&id, value),
         }
         let now = self.now;
-        self.silences.retain(|_, silence| silence.until.0 > now);
+        self.silences.retain(|_, silence| silence.until.0.saturating_add(SILENCE_KEPT_MS) > now);
     }
 
     fn put_built_in(&mut self, id: &str, value: Option<SavedRule>) {
+        if value.as_ref().is_some_and(|saved| saved.state == RuleState::Disabled) {
+            self.close_all(|key| key.rule == id, Reason::Disabled);
+            self.hosts.values_mut().for_each(|host| _ = host.silent.remove(id));
+        }
         match value {
             Some(saved) => self.built_ins.insert(id.into(), saved),
             None => self.built_ins.remove(id),
         };
-        if self.telling(id).is_none() {
-            self.close_all(|key| key.rule == id, Reason::Disabled);
-            for host in self.hosts.values_mut() {
-                host.silent.remove(id);
-            }
-        }
     }
 
     fn put_rule(&mut self, id: &str, value: Option<SavedRule>) {
@@ -60,7 +64,7 @@ impl Machine {
             }
             return;
         };
-        let mut entry = Entry::new(id, saved);
+        let mut entry = Entry::new(id, saved, self.sequence);
         match place {
             Err(place) => {
                 self.rules.insert(place, entry);
@@ -68,7 +72,12 @@ impl Machine {
                 self.rescope_rule(place, Reason::OutOfScope);
             }
             Ok(place) => {
-                entry.instances = self.rules[place].instances;
+                let was = &self.rules[place];
+                if was.saved.state == RuleState::Live && entry.saved.state == RuleState::Shadow {
+                    self.switch_off(place, Reason::Disabled);
+                }
+                let was = &self.rules[place];
+                (entry.instances, entry.unwatched, entry.full) = (was.instances, was.unwatched, was.full);
                 let before = std::mem::replace(&mut self.rules[place], entry);
                 self.edited(place, &before);
             }
@@ -79,12 +88,9 @@ impl Machine {
     fn edited(&mut self, place: usize, before: &Entry) {
         let id = before.id.clone();
         let (was, is) = (before.saved.state, self.rules[place].saved.state);
-        if was == RuleState::Live && is == RuleState::Shadow {
-            self.switch_off(place, Reason::Disabled);
-        }
         if was == RuleState::Shadow && is == RuleState::Live {
             let own = self.voices.iter_mut().filter(|(key, _)| key.rule == id);
-            own.for_each(|(_, voice)| voice.forget_tells());
+            own.for_each(|(_, voice)| voice.forget_shadow());
         }
         let meant = |program: &Option<Program>| program.as_ref().map(|program| program.rule.clone());
         let same = match (meant(&before.program), meant(&self.rules[place].program)) {
@@ -103,21 +109,25 @@ impl Machine {
     fn reform(&mut self, place: usize) {
         let Some(rule) = self.rules.get_mut(place) else { return };
         let ask = rule.program.as_ref().and_then(|program| program.ask.as_ref());
+        let no_data = rule.program.as_ref().is_some_and(|it| it.no_data().policy == NoDataPolicy::Alert);
         let (id, mut kept) = (rule.id.clone(), BTreeSet::new());
         for (host_id, host) in &mut self.hosts {
             if ask.is_some() {
                 host.silent.remove(&id);
-            } else if host.silent.contains(&id) {
+            } else if host.silent.contains_key(&id) {
                 kept.insert(Key::new(&id, host_id, ""));
             }
             let Some(watch) = host.runs.get_mut(place) else { continue };
             let before = watch.instances.len();
             watch.instances.retain_mut(|instance| ask.is_some_and(|ask| instance.reform(ask)));
             rule.instances -= before - watch.instances.len();
-            for (ask, instance) in ask.iter().flat_map(|ask| watch.instances.iter().map(move |it| (ask, it)))
-            {
-                let key = Key::new(&id, host_id, &ask.series_text(&instance.label));
-                kept.extend([no_data_key(&key), key]);
+            // Without an expression no instance was kept.
+            for instance in &mut watch.instances {
+                let series = ask.map_or(CompactString::default(), |ask| ask.series_text(&instance.label));
+                let key = Key::new(&id, host_id, &series);
+                instance.no_data &= no_data;
+                kept.extend(Some(no_data_key(&key)).filter(|_| no_data));
+                kept.insert(key);
             }
             if watch.on {
                 self.again.insert((host_id.clone(), id.clone()), true);
@@ -140,7 +150,7 @@ impl Machine {
         let id = rule.id.clone();
         let is_in = host.is_in(&rule.saved.scope, host_id);
         let on = rule.asks() && is_in;
-        let silence_ends = !(is_in && rule.silence().is_some()) && host.silent.remove(&id);
+        let silence_ends = !(is_in && rule.silence().is_some()) && host.silent.remove(&id).is_some();
         let Some(watch) = host.runs.get_mut(place) else { return };
         let was = std::mem::replace(&mut watch.on, on);
         if !was && on {
@@ -148,6 +158,7 @@ impl Machine {
         } else if was && !on || silence_ends {
             rule.instances -= watch.instances.len();
             watch.instances.clear();
+            rule.unwatched -= std::mem::take(&mut watch.unwatched);
             self.close_all(|key| key.rule == id && key.host == host_id, gone);
         }
     }
@@ -155,7 +166,7 @@ impl Machine {
     /// Ends everything of a rule, as if it had never watched.
     fn switch_off(&mut self, place: usize, reason: Reason) {
         let Some(rule) = self.rules.get_mut(place) else { return };
-        rule.instances = 0;
+        (rule.instances, rule.unwatched) = (0, 0);
         let id = rule.id.clone();
         for host in self.hosts.values_mut() {
             host.silent.remove(&id);
@@ -172,6 +183,7 @@ impl Machine {
             let host = self.hosts.remove(id).unwrap_or_default();
             for (rule, watch) in self.rules.iter_mut().zip(&host.runs) {
                 rule.instances -= watch.instances.len();
+                rule.unwatched -= watch.unwatched;
             }
             self.outage.iter_mut().for_each(|outage| _ = outage.hosts.remove(id));
             return;
@@ -183,13 +195,7 @@ impl Machine {
         let resumed = was_paused && !watched.paused;
         host.watched = watched;
         if host.watched.paused && !was_paused {
-            for instance in host.runs.iter_mut().flat_map(|watch| &mut watch.instances) {
-                match instance.phase {
-                    Phase::Pending(_) => instance.phase = Phase::Ok,
-                    Phase::Recovering { .. } => instance.phase = Phase::Firing,
-                    Phase::Ok | Phase::Firing | Phase::Held { .. } => {}
-                }
-            }
+            host.runs.iter_mut().flat_map(|watch| &mut watch.instances).for_each(Instance::pause);
         }
         if resumed {
             host.restart_limits(now);
@@ -216,18 +222,34 @@ impl Machine {
     fn resolve(&mut self, episode: &EpisodeRef) {
         let key = Key::of(episode);
         let open = self.voices.get(&key).and_then(|voice| voice.open.as_ref());
-        let Some(critical) = open.filter(|it| it.number == episode.episode).map(|it| it.critical) else {
-            return;
-        };
-        let until = self.now + HELD_MS;
+        let Some(open) = open.filter(|it| it.number == episode.episode).cloned() else { return };
+        let (until, critical, mut is_held) = (self.now + HELD_MS, open.critical, false);
         if let Ok(place) = self.rules.binary_search_by(|rule| rule.id.cmp(&key.rule))
             && let Some(ask) = self.rules[place].program.as_ref().and_then(|program| program.ask.as_ref())
             && let Some(watch) = self.hosts.get_mut(&key.host).and_then(|host| host.runs.get_mut(place))
         {
             let own = watch.instances.iter_mut().filter(|it| ask.series_text(&it.label) == key.series);
-            own.for_each(|instance| instance.phase = Phase::Held { until, critical });
+            for instance in own {
+                instance.phase = Phase::Held { until, critical };
+                is_held = true;
+            }
         }
         self.close(&key, Reason::Manual, self.now);
+        if let Some(voice) = self.voices.get_mut(&key).filter(|_| !is_held) {
+            voice.held = Some((until, open));
+        }
+    }
+
+    /// Messages to a receiver are refused, or arrive again.
+    fn put_receiver(&mut self, id: &str, failure: Option<String>) {
+        let key = Key::new(RECEIVER_FAILED, TEAM, id);
+        match failure {
+            None => self.close(&key, Reason::Ok, self.now),
+            Some(why) => {
+                let detail = Some(CompactString::from(why));
+                self.fire(key, Episode::of_fact(self.sequence, self.now, detail));
+            }
+        }
     }
 
     fn close_all(&mut self, which: impl Fn(&Key) -> bool, reason: Reason) {

@@ -6,7 +6,7 @@ use super::retro::Retro;
 use super::values::Values;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use watchkeeper_schemas::alerting::{Scope, WatchedHost};
 use watchkeeper_schemas::ids::BootId;
 
@@ -46,8 +46,8 @@ pub(super) struct Host {
     pub(super) last: Values,
     skewed: u8,
     straight: u8,
-    /// Rules that found it silent.
-    pub(super) silent: BTreeSet<CompactString>,
+    /// Rules that found it silent, and whether they are more than shadows.
+    pub(super) silent: BTreeMap<CompactString, bool>,
     /// Its own alerts are held back while it is silent.
     pub(super) inhibited: bool,
     /// A live sample came since it was silent.
@@ -69,8 +69,10 @@ pub(super) struct Host {
 pub(super) struct Watch {
     /// Whether the rule watches it.
     pub(super) on: bool,
-    /// Its series.
+    /// Its series, sorted by label.
     pub(super) instances: Vec<Instance>,
+    /// Series of the last sample that have no place.
+    pub(super) unwatched: usize,
 }
 
 /// A sample that was accepted.
@@ -171,7 +173,7 @@ impl Host {
 
     /// Late by its number, but newer than the newest: somebody else sends under this name.
     pub(super) fn is_another_agent(&self, report: &Report, now: u64) -> bool {
-        report.time > self.taken && report.time.abs_diff(now) <= CLOCK_MS_MAX
+        report.time > self.taken.max(self.t) && report.time.abs_diff(now) <= CLOCK_MS_MAX
     }
 
     /// Three samples in a row decide.
@@ -186,6 +188,12 @@ impl Host {
         }
     }
 
+    /// Whether a rule that tells found it silent.
+    #[must_use]
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.values().any(|tells| *tells)
+    }
+
     /// Limits begin anew: after a gap of the log, or when it is watched again.
     pub(super) fn restart_limits(&mut self, now: u64) {
         self.life = self.life.map(|_| now);
@@ -197,7 +205,9 @@ impl Host {
 
     /// The broker's clock fell.
     pub(super) fn fall_back(&mut self, by: u64) {
-        self.live = self.live.saturating_sub(by);
+        let back = |time: &mut u64| *time = time.saturating_sub(by);
+        back(&mut self.live);
+        self.faults.values_mut().chain(self.retro.iter_mut().map(Retro::read_mut)).for_each(back);
         for instance in self.runs.iter_mut().flat_map(|run| &mut run.instances) {
             if let super::instance::Phase::Held { until, .. } = &mut instance.phase {
                 *until = until.saturating_sub(by);

@@ -1,5 +1,6 @@
 //! The condition table: what one sample does to one series of one rule on one host.
 
+use super::effect::Sampled;
 use super::program::{Ask, Class, Verdict};
 use super::window::Window;
 use compact_str::CompactString;
@@ -46,6 +47,8 @@ pub(super) enum Phase {
         since: u64,
         /// Last sample that says so.
         last: u64,
+        /// The value of the first.
+        first: Option<f64>,
     },
     /// A person closed the episode though it is still true.
     Held {
@@ -63,6 +66,8 @@ pub(super) struct Run {
     pub(super) since: u64,
     /// The last.
     pub(super) last: u64,
+    /// The first value.
+    pub(super) first: Option<f64>,
     /// The worst value.
     pub(super) peak: Option<f64>,
     /// The last value.
@@ -91,8 +96,16 @@ pub(super) enum Change {
     Fired(Run),
     /// The episode is still true.
     Worse(f64, bool),
-    /// The episode is over since then, in event time.
-    Over(u64),
+    /// The episode is over since the first of these.
+    Over([Sampled; 2]),
+}
+
+impl Run {
+    /// Its first and its last sample.
+    #[must_use]
+    pub(super) fn ends(&self) -> [Sampled; 2] {
+        [Sampled { time: self.since, value: self.first }, Sampled { time: self.last, value: self.value }]
+    }
 }
 
 impl Moment {
@@ -132,6 +145,17 @@ impl Instance {
     #[must_use]
     pub(super) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Firing | Phase::Recovering { .. })
+    }
+
+    /// Nobody watches for a while: what runs is forgotten, what is open stays.
+    pub(super) fn pause(&mut self) {
+        match self.phase {
+            Phase::Pending(_) => self.phase = Phase::Ok,
+            Phase::Recovering { .. } => self.phase = Phase::Firing,
+            Phase::Ok | Phase::Firing | Phase::Held { .. } => {}
+        }
+        self.critical = None;
+        self.windows.iter_mut().for_each(|window| *window = Window::default());
     }
 
     /// Begins anew under another meaning of its rule; false: the rule has no such series any more.
@@ -191,10 +215,13 @@ impl Instance {
             },
             Phase::Firing | Phase::Recovering { .. } if !keeps => {
                 self.phase = Phase::Ok;
-                Some(Change::Over(at.t))
+                Some(Change::Over([Sampled { time: at.t, value: verdict.seen }; 2]))
             }
             Phase::Firing => self.fall(ask, verdict, at, None),
-            Phase::Recovering { since, last } => self.fall(ask, verdict, at, Some((since, last))),
+            Phase::Recovering { since, last, first } => {
+                let begun = (!at.is_hole(last)).then_some(Sampled { time: since, value: first });
+                self.fall(ask, verdict, at, begun)
+            }
         }
     }
 
@@ -204,7 +231,7 @@ impl Instance {
         }
         let value = verdict.value.map(|(value, _)| value);
         let run = run.filter(|run| !at.is_hole(run.last));
-        let run = run.map_or(Run { since: at.t, last: at.t, peak: value, value }, |run| Run {
+        let run = run.map_or(Run { since: at.t, last: at.t, first: value, peak: value, value }, |run| Run {
             last: at.t,
             peak: worse(run.peak, verdict.value),
             value: value.or(run.value),
@@ -215,7 +242,7 @@ impl Instance {
         fires.then_some(Change::Fired(run))
     }
 
-    fn fall(&mut self, ask: &Ask, verdict: &Verdict, at: &Moment, low: Option<(u64, u64)>) -> Option<Change> {
+    fn fall(&mut self, ask: &Ask, verdict: &Verdict, at: &Moment, begun: Option<Sampled>) -> Option<Change> {
         match verdict.class {
             Class::Unknown => None,
             Class::High | Class::Mid => {
@@ -223,12 +250,13 @@ impl Instance {
                 verdict.value.map(|(value, larger)| Change::Worse(value, larger))
             }
             Class::Low => {
-                let since = low.filter(|(_, last)| !at.is_hole(*last)).map_or(at.t, |(since, _)| since);
-                if at.t - since >= ask.keep_ms {
+                let last = Sampled { time: at.t, value: verdict.seen };
+                let first = begun.unwrap_or(last);
+                if at.t - first.time >= ask.keep_ms {
                     self.phase = Phase::Ok;
-                    return Some(Change::Over(since));
+                    return Some(Change::Over([first, last]));
                 }
-                self.phase = Phase::Recovering { since, last: at.t };
+                self.phase = Phase::Recovering { since: first.time, last: at.t, first: first.value };
                 None
             }
         }

@@ -11,6 +11,7 @@ mod program;
 mod reports;
 mod retro;
 mod rules;
+mod saying;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -18,7 +19,9 @@ mod values;
 mod voice;
 mod window;
 
-pub use effect::{Effect, Key, Notice, NoticeKind, Reason, TEAM, Transition, TransitionKind};
+pub use effect::{
+    Effect, Evidence, Key, Notice, NoticeKind, Reason, Sampled, TEAM, Transition, TransitionKind,
+};
 pub use input::{Input, Kind, Report};
 pub use values::{MetricKey, Value, Values};
 
@@ -46,6 +49,8 @@ pub struct Machine {
     /// Highest broker time of any input, in milliseconds since 1970.
     now: u64,
     sequence: u64,
+    /// Log time of the first input.
+    watching_since: Option<u64>,
     last_tick: Option<u64>,
     /// Sorted by id.
     rules: Vec<Entry>,
@@ -64,6 +69,9 @@ pub struct Machine {
     again: BTreeMap<(CompactString, CompactString), bool>,
     #[serde(skip)]
     touched: BTreeSet<Key>,
+    /// The samples that decide what is recorded next.
+    #[serde(skip)]
+    deciding: Vec<Sampled>,
     #[serde(skip)]
     out: Vec<Effect>,
 }
@@ -93,6 +101,7 @@ impl Machine {
             self.fall_back(input.time);
         }
         self.now = self.now.max(input.time);
+        self.watching_since.get_or_insert(self.now);
         match input.kind {
             Kind::Live(report) => self.live(&report),
             Kind::Backfill(report) => self.backfill(&report),
@@ -158,7 +167,8 @@ impl Machine {
         self.voices.values_mut().for_each(|voice| voice.fall_back(by));
         self.hosts.values_mut().for_each(|host| host.fall_back(by));
         self.outage.iter_mut().for_each(|outage| outage.since = outage.since.saturating_sub(by));
-        self.last_tick = self.last_tick.map(|tick| tick.saturating_sub(by));
+        let watched = self.last_tick.iter_mut().chain(&mut self.watching_since);
+        watched.for_each(|time| *time = time.saturating_sub(by));
         self.restart_limits();
     }
 
@@ -171,7 +181,7 @@ impl Machine {
     fn fire(&mut self, key: Key, episode: Episode) {
         let Some(telling) = self.telling(&key.rule) else { return };
         let voice = self.voices.entry(key.clone()).or_default();
-        if voice.open.is_some() {
+        if voice.open.is_some() || voice.held.is_some() {
             return;
         }
         voice.set_severity(telling.severity);
@@ -181,9 +191,13 @@ impl Machine {
 
     /// The open episode is over since `end`, in event time.
     fn close(&mut self, key: &Key, reason: Reason, end: u64) {
+        if !self.voices.contains_key(key) {
+            return;
+        }
+        let (telling, now) = (self.telling(&key.rule), self.now);
         let Some(voice) = self.voices.get_mut(key) else { return };
-        let (level, now) = (voice.level(), self.now);
-        let Some(episode) = voice.closed(reason.as_str(), now) else { return };
+        let level = voice.level();
+        let Some(episode) = voice.closed(telling.as_ref(), reason.as_str(), end, now) else { return };
         let duration_ms = Some(end.saturating_sub(episode.since));
         let transition = self.transition(key, &episode, TransitionKind::Resolved, level);
         let reason = Some(reason.as_str().into());
@@ -194,19 +208,34 @@ impl Machine {
     /// Records what became of the open episode.
     fn record(&mut self, key: &Key, kind: TransitionKind, reason: Option<CompactString>) {
         let Some(voice) = self.voices.get(key) else { return };
-        let Some(episode) = &voice.open else { return };
-        let transition = self.transition(key, episode, kind, voice.level());
+        let Some(episode) = voice.open.clone() else { return };
+        let transition = self.transition(key, &episode, kind, voice.level());
+        let reason = reason.or(episode.detail.filter(|_| kind == TransitionKind::Fired));
         self.out.push(Effect::Transition(Transition { reason, ..transition }));
         self.touched.insert(key.clone());
     }
 
-    fn transition(&self, key: &Key, episode: &Episode, kind: TransitionKind, level: Severity) -> Transition {
+    fn transition(
+        &mut self,
+        key: &Key,
+        episode: &Episode,
+        kind: TransitionKind,
+        level: Severity,
+    ) -> Transition {
+        let rule = self.rule(&key.rule);
+        let evidence = Evidence {
+            rule: rule.map_or(CompactString::default(), |rule| rule.saved.text.as_str().into()),
+            in_force: rule.map_or(0, |rule| rule.in_force),
+            samples: Vec::new(),
+            muted_by: self.mutes(key, level).collect(),
+        };
         Transition {
             key: key.clone(),
             episode: episode.number,
             kind,
             level,
             reason: None,
+            evidence: Evidence { samples: std::mem::take(&mut self.deciding), ..evidence },
             since: episode.since,
             value: episode.value,
             peak: episode.peak,
@@ -249,7 +278,10 @@ impl Machine {
 
     /// Says of one instance what is true and was not said.
     fn speak(&mut self, key: &Key) {
-        let telling = self.telling(&key.rule);
+        let mut telling = self.telling(&key.rule);
+        if let Some(telling) = telling.as_mut().filter(|_| key.rule == rules::RECEIVER_FAILED) {
+            telling.receivers.remove(key.series.as_str());
+        }
         let Some(mut voice) = self.voices.remove(key) else { return };
         if let Some(telling) = &telling {
             voice.set_severity(telling.severity);
@@ -257,19 +289,27 @@ impl Machine {
         let muted = self.is_muted(key, voice.level());
         voice.speak(key, telling.as_ref(), muted, self.now, &mut self.out);
         if !voice.is_silent(self.now) {
+            voice.rest(telling.as_ref(), muted, self.now);
             self.voices.insert(key.clone(), voice);
         }
     }
 
-    /// Silence, maintenance, inhibition, pause.
     fn is_muted(&self, key: &Key, level: Severity) -> bool {
+        self.mutes(key, level).next().is_some()
+    }
+
+    /// Silence, maintenance, inhibition, pause: whatever holds notices back, in words.
+    fn mutes(&self, key: &Key, level: Severity) -> impl Iterator<Item = CompactString> {
         let host = self.hosts.get(&key.host);
         let is_silence = self.is_silence(&key.rule);
         let inhibited = host.is_some_and(|host| host.inhibited) && !is_silence;
         let in_outage =
             is_silence && self.outage.as_ref().is_some_and(|outage| outage.hosts.contains(&key.host));
         let paused = host.is_some_and(|host| host.watched.paused);
-        inhibited || in_outage || paused || self.silences.values().any(|it| self.silences_key(it, key, level))
+        let here = [(inhibited, "host silent"), (in_outage, "ingest outage"), (paused, "host paused")];
+        let silences = self.silences.iter().filter(move |(_, it)| self.silences_key(it, key, level));
+        let named = silences.map(|(id, _)| compact_str::format_compact!("silence {id}"));
+        here.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.into()).chain(named)
     }
 
     fn is_silence(&self, rule: &str) -> bool {

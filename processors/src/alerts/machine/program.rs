@@ -58,6 +58,8 @@ pub(super) struct Verdict {
     pub(super) critical: Option<bool>,
     /// The deciding number, and whether a larger one is worse.
     pub(super) value: Option<(f64, bool)>,
+    /// The left side of the deciding comparison, or where none is true of the first one.
+    pub(super) seen: Option<f64>,
 }
 
 #[derive(Debug, Clone)]
@@ -205,6 +207,15 @@ impl Making {
     }
 }
 
+/// Left sides that were met.
+#[derive(Debug, Default)]
+struct Met {
+    /// Of the first comparison that is true, and whether a larger number is worse.
+    deciding: Option<(f64, bool)>,
+    /// Of the first comparison.
+    first: Option<f64>,
+}
+
 /// What a series is asked about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
@@ -225,28 +236,29 @@ impl Seen<'_> {
         }
     }
 
-    /// Kleene's logic: nothing is neither true nor false. `first` becomes the first true comparison's left side.
-    fn truth(&self, node: &Node, first: &mut Option<(f64, bool)>) -> Option<bool> {
+    /// Kleene's logic: nothing is neither true nor false.
+    fn truth(&self, node: &Node, met: &mut Met) -> Option<bool> {
         match node {
-            Node::Or(parts) => self.join(parts, true, first),
-            Node::And(parts) => self.join(parts, false, first),
-            Node::Not(inner) => self.truth(inner, first).map(|truth| !truth),
+            Node::Or(parts) => self.join(parts, true, met),
+            Node::And(parts) => self.join(parts, false, met),
+            Node::Not(inner) => self.truth(inner, met).map(|truth| !truth),
             Node::Absent(read) => Some(read.get(self.values, self.label).is_none()),
             Node::Compare(left, cmp, right) => {
                 let (a, b) = (self.term(left)?, self.term(right)?);
                 let truth = cmp.holds(a, b);
-                if truth && first.is_none() {
-                    *first = Some((a, !matches!(cmp, Cmp::Below | Cmp::AtMost)));
+                met.first.get_or_insert(a);
+                if truth && met.deciding.is_none() {
+                    met.deciding = Some((a, !matches!(cmp, Cmp::Below | Cmp::AtMost)));
                 }
                 Some(truth)
             }
         }
     }
 
-    fn join(&self, parts: &[Node], decisive: bool, first: &mut Option<(f64, bool)>) -> Option<bool> {
+    fn join(&self, parts: &[Node], decisive: bool, met: &mut Met) -> Option<bool> {
         let mut joined = Some(!decisive);
         for part in parts {
-            match self.truth(part, first) {
+            match self.truth(part, met) {
                 Some(truth) if truth == decisive => joined = Some(decisive),
                 None if joined != Some(decisive) => joined = None,
                 _ => {}
@@ -260,8 +272,8 @@ impl Ask {
     /// What a sample says.
     #[must_use]
     pub(super) fn verdict(&self, seen: &Seen<'_>) -> Verdict {
-        let (mut value, mut unused) = (None, None);
-        let class = match seen.truth(&self.fire, &mut value) {
+        let (mut met, mut unused) = (Met::default(), Met::default());
+        let class = match seen.truth(&self.fire, &mut met) {
             Some(true) => Class::High,
             None => Class::Unknown,
             Some(false) => match &self.clear {
@@ -271,7 +283,8 @@ impl Ask {
             },
         };
         let critical = self.critical.as_ref().map_or(Some(false), |node| seen.truth(node, &mut unused));
-        Verdict { class, critical, value: value.filter(|_| class == Class::High) }
+        let value = met.deciding.filter(|_| class == Class::High);
+        Verdict { class, critical, value, seen: value.map(|(value, _)| value).or(met.first) }
     }
 
     /// Whether a sample has any number of a series.

@@ -1,7 +1,7 @@
 //! What a sample does: the host lives, its clock is judged, every rule looks at it.
 
 use super::Machine;
-use super::effect::{Effect, Key, NoticeKind, Reason, TEAM, TransitionKind};
+use super::effect::{Effect, Key, NoticeKind, Reason, Sampled, TEAM, TransitionKind};
 use super::host::Watch;
 use super::input::Report;
 use super::instance::{Change, Instance, Moment, Phase, worse};
@@ -25,9 +25,9 @@ pub(super) const NO_DATA: &str = "no_data";
 /// What a rule found out about one series.
 #[derive(Debug)]
 pub(super) enum Finding {
-    Fired(Episode),
+    Fired(Episode, [Sampled; 2]),
     Worse(f64, bool),
-    Over(u64),
+    Over([Sampled; 2]),
     Upper(bool),
     DataAgain,
 }
@@ -68,7 +68,7 @@ impl Machine {
         }
         let skew = Key::new(CLOCK_SKEW, &id, "");
         match accepted.skew {
-            Some(true) => self.fire(skew, Episode::new(self.sequence, t, None, None, false)),
+            Some(true) => self.fire(skew, Episode::of_fact(self.sequence, t, None)),
             Some(false) => self.close(&skew, Reason::Ok, t),
             None => {}
         }
@@ -97,7 +97,11 @@ impl Machine {
             return;
         };
         known.life = Some(now);
+        let paused = known.watched.paused;
         self.came_back(host);
+        if paused {
+            return;
+        }
         self.fault(UNREADABLE, host);
     }
 
@@ -107,7 +111,7 @@ impl Machine {
         if let Some(host) = self.hosts.get_mut(id) {
             host.faults.insert(rule.into(), now);
         }
-        self.fire(Key::new(rule, id, ""), Episode::new(self.sequence, now, None, None, false));
+        self.fire(Key::new(rule, id, ""), Episode::of_fact(self.sequence, now, None));
     }
 
     /// The host is no longer silent; whether it was.
@@ -115,7 +119,7 @@ impl Machine {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(id) else { return false };
         let silent = std::mem::take(&mut host.silent);
-        for rule in &silent {
+        for rule in silent.keys() {
             self.close(&Key::new(rule, id, ""), Reason::Ok, now);
         }
         !silent.is_empty()
@@ -144,7 +148,8 @@ impl Machine {
             let t = host.t;
             self.hosts.insert(host_id, host);
             for (key, finding) in found {
-                if edited && matches!(finding, Finding::Over(_)) {
+                if let (true, Finding::Over(samples)) = (edited, &finding) {
+                    self.deciding = one_or_two(*samples);
                     self.close(&key, Reason::RuleChanged, self.now);
                 } else {
                     self.apply(key, finding, t);
@@ -159,9 +164,16 @@ impl Machine {
     }
 
     fn apply(&mut self, key: Key, finding: Finding, t: u64) {
+        self.deciding.clear();
         match finding {
-            Finding::Fired(episode) => self.fire(key, episode),
-            Finding::Over(end) => self.close(&key, Reason::Ok, end),
+            Finding::Fired(episode, samples) => {
+                self.deciding = one_or_two(samples);
+                self.fire(key, episode);
+            }
+            Finding::Over(samples) => {
+                self.deciding = one_or_two(samples);
+                self.close(&key, Reason::Ok, samples[0].time);
+            }
             Finding::DataAgain => self.close(&key, Reason::Ok, t),
             Finding::Worse(value, larger) => {
                 if let Some(open) = self.voices.get_mut(&key).and_then(|voice| voice.open.as_mut()) {
@@ -174,7 +186,9 @@ impl Machine {
                 let before = voice.level();
                 let Some(open) = voice.open.as_mut().filter(|open| open.critical != critical) else { return };
                 open.critical = critical;
+                let decided = Sampled { time: t, value: open.value };
                 if voice.level() != before {
+                    self.deciding = vec![decided];
                     self.record(&key, TransitionKind::Level, None);
                 }
             }
@@ -189,6 +203,7 @@ impl Machine {
         let open = Episode::new(episode, t, None, None, false);
         let fired = self.transition(&key, &open, TransitionKind::Fired, level);
         let resolved = self.transition(&key, &open, TransitionKind::Resolved, level);
+        self.deciding.clear();
         self.out.push(Effect::Transition(Transition { reason: Some(detail.into()), ..fired }));
         self.out.push(Effect::Transition(Transition {
             reason: Some(Reason::Ok.as_str().into()),
@@ -206,6 +221,10 @@ impl Machine {
                 reason: Some(detail.into()),
                 short_episodes: 0,
                 shadow: telling.shadow,
+                since: t,
+                value: None,
+                peak: None,
+                duration_ms: Some(0),
             }));
         }
     }
@@ -233,18 +252,20 @@ impl Look<'_> {
             Series::One => Vec::new(),
             Series::Each { .. } => ask.labels(self.values),
         };
+        let unwatched = std::mem::take(&mut watch.unwatched);
         for label in labels {
-            if watch.instances.iter().any(|instance| instance.label == label) {
-                continue;
-            }
-            if *room == 0 || rule.instances >= RULE_INSTANCES_MAX {
-                rule.unwatched += 1;
+            let place = watch.instances.binary_search_by(|instance| instance.label.cmp(&label));
+            let Err(place) = place else { continue };
+            rule.full |= *room == 0 || rule.instances >= RULE_INSTANCES_MAX;
+            if rule.full {
+                watch.unwatched += 1;
                 continue;
             }
             *room -= 1;
             rule.instances += 1;
-            watch.instances.push(Instance::new(label, ask, self.seen));
+            watch.instances.insert(place, Instance::new(label, ask, self.seen));
         }
+        rule.unwatched = rule.unwatched - unwatched + watch.unwatched;
         for instance in &mut watch.instances {
             let key = Key::new(&rule.id, host, &ask.series_text(&instance.label));
             self.at_instance(ask, instance, &mut |finding| {
@@ -261,8 +282,10 @@ impl Look<'_> {
             if std::mem::take(&mut instance.no_data) {
                 found(Finding::DataAgain);
             }
-        } else if self.feed == Some(true) || instance.missing.is_none() {
+        } else if self.feed == Some(true) {
             instance.missing = Some(self.seen);
+        } else {
+            instance.missing.get_or_insert(instance.seen);
         }
         let windows: Vec<Option<f64>> = match self.feed {
             None => Vec::new(),
@@ -275,10 +298,11 @@ impl Look<'_> {
         match instance.step(ask, &verdict, &self.at) {
             Some(Change::Fired(run)) => {
                 let critical = instance.upper;
-                found(Finding::Fired(Episode::new(self.sequence, run.since, run.value, run.peak, critical)));
+                let episode = Episode::new(self.sequence, run.since, run.value, run.peak, critical);
+                found(Finding::Fired(episode, run.ends()));
             }
             Some(Change::Worse(value, larger)) => found(Finding::Worse(value, larger)),
-            Some(Change::Over(end)) => found(Finding::Over(end)),
+            Some(Change::Over(samples)) => found(Finding::Over(samples)),
             None => {}
         }
         if instance.phase == Phase::Firing {
@@ -292,12 +316,19 @@ pub(super) fn no_data_key(key: &Key) -> Key {
     Key::new(&key.rule, &key.host, &format!("{}{NO_DATA}", key.series))
 }
 
+/// One where a single sample decided.
+fn one_or_two([first, last]: [Sampled; 2]) -> Vec<Sampled> {
+    if first.time == last.time { vec![last] } else { vec![first, last] }
+}
+
 impl Entry {
-    /// Whether it watches all that it should; one that did not heals when there is room again.
-    pub(super) fn is_whole(&mut self) -> bool {
-        if self.instances < RULE_INSTANCES_MAX * HEALED_PCT / 100 {
-            self.unwatched = 0;
+    /// Why it watches less than it should; it takes new series again when there is room.
+    pub(super) fn broken(&mut self, team_instances: usize) -> Option<CompactString> {
+        if self.program.is_none() {
+            return Some(CompactString::const_new("its text does not read"));
         }
-        self.unwatched == 0 && self.program.is_some()
+        self.full &= self.instances >= RULE_INSTANCES_MAX / 100 * HEALED_PCT
+            || team_instances >= TEAM_INSTANCES_MAX / 100 * HEALED_PCT;
+        self.full.then(|| compact_str::format_compact!("{} series have no place", self.unwatched))
     }
 }

@@ -30,6 +30,11 @@ pub(super) struct Retro {
 const BOOTS_MAX: usize = 8;
 
 impl Retro {
+    /// When the last sample was read, in log time.
+    pub(super) fn read_mut(&mut self) -> &mut u64 {
+        &mut self.read
+    }
+
     /// Takes a sample in the order of boots and numbers; none: it was there before.
     fn accept(&mut self, report: &Report, now: u64, hole_ms: u64) -> Option<(Moment, bool)> {
         let is_new_boot = self.boots.last() != Some(&report.boot);
@@ -76,7 +81,8 @@ impl Machine {
         for (rule, _) in self.rules.iter_mut().zip(&host.runs).filter(|(_, watch)| watch.on) {
             let watch = retro.watches.entry(rule.id.clone()).or_default();
             // Instances of the past live for minutes: they do not count against those of today.
-            let counted = (std::mem::take(&mut rule.instances), rule.unwatched);
+            let counted = (std::mem::take(&mut rule.instances), rule.unwatched, rule.full);
+            rule.full = false;
             look.at_rule(
                 rule,
                 watch,
@@ -84,19 +90,22 @@ impl Machine {
                 &mut |key, finding| found.push((key, finding)),
                 &report.host,
             );
-            (rule.instances, rule.unwatched) = counted;
+            (rule.instances, rule.unwatched, rule.full) = counted;
         }
         for (key, finding) in found {
             let place = retro.open.iter().position(|(open, _)| *open == key);
             match finding {
-                Finding::Fired(episode) => {
+                Finding::Fired(episode, samples) => {
+                    self.deciding = samples.to_vec();
                     let live = self.voices.get(&key).and_then(|voice| voice.open.as_ref());
                     if live.is_none_or(|live| live.since > at.t) {
                         self.record_retro(&key, &episode, TransitionKind::Fired, None, at.t);
                         retro.open.push((key, episode));
                     }
                 }
-                Finding::Over(end) => {
+                Finding::Over(samples) => {
+                    let end = samples[0].time;
+                    self.deciding = samples.to_vec();
                     if let Some((key, episode)) = place.map(|place| retro.open.remove(place)) {
                         self.record_retro(&key, &episode, TransitionKind::Resolved, Some(Reason::Ok), end);
                     }
@@ -116,6 +125,7 @@ impl Machine {
                 }
                 Finding::DataAgain => {}
             }
+            self.deciding.clear();
         }
     }
 

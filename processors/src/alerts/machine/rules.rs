@@ -18,19 +18,22 @@ pub(super) const UNREADABLE: &str = "unreadable_samples";
 pub(super) const SHARED_IDENTITY: &str = "shared_identity";
 /// A rule watches less than it should.
 pub(super) const RULE_BROKEN: &str = "rule_broken";
+/// Messages to a receiver are refused.
+pub(super) const RECEIVER_FAILED: &str = "receiver_failed";
 /// A host started anew.
 pub(super) const REBOOTED: &str = "rebooted";
 /// Nobody watched for a while.
 pub(super) const BLIND: &str = "blind";
 
 /// Every built-in rule with its level.
-pub(super) const BUILT_IN: [(&str, Severity); 8] = [
+pub(super) const BUILT_IN: [(&str, Severity); 9] = [
     (HOST_SILENT, Severity::Critical),
     (INGEST_OUTAGE, Severity::Critical),
     (CLOCK_SKEW, Severity::Warning),
     (UNREADABLE, Severity::Warning),
     (SHARED_IDENTITY, Severity::Warning),
     (RULE_BROKEN, Severity::Warning),
+    (RECEIVER_FAILED, Severity::Warning),
     (REBOOTED, Severity::Info),
     (BLIND, Severity::Warning),
 ];
@@ -51,17 +54,22 @@ pub(super) struct Entry {
     /// Ready; none: its text does not read.
     #[serde(skip)]
     pub(super) program: Option<Program>,
+    /// The input since which it is so; 0: since before the first.
+    pub(super) in_force: u64,
     /// Instances that it has.
     pub(super) instances: usize,
-    /// Series that found no place since it is broken.
+    /// Series that have no place.
     pub(super) unwatched: usize,
+    /// It takes no new series until there is room again.
+    pub(super) full: bool,
 }
 
 impl Entry {
     /// Makes a saved rule ready.
     #[must_use]
-    pub(super) fn new(id: &str, saved: SavedRule) -> Self {
-        let mut entry = Self { id: id.into(), saved, program: None, instances: 0, unwatched: 0 };
+    pub(super) fn new(id: &str, saved: SavedRule, in_force: u64) -> Self {
+        let mut entry =
+            Self { id: id.into(), saved, program: None, in_force, instances: 0, unwatched: 0, full: false };
         entry.compile();
         entry
     }

@@ -1,7 +1,13 @@
 //! The scenarios as tests; `UPDATE=1` writes what happens into them.
 
+mod evidence;
 mod invariants;
+mod limits;
+mod outages;
+mod promtool;
+mod random_log;
 mod reference;
+mod watcher;
 
 use crate::alerts::scenario;
 

@@ -29,21 +29,28 @@ struct Silence {
 
 impl Machine {
     pub(super) fn tick(&mut self, facts: Vec<AlertFact>) {
-        if let Some(last) = self.last_tick.filter(|last| last + GAP_MS < self.now) {
+        if self.last_tick.or(self.watching_since).is_some_and(|last| last + GAP_MS < self.now) {
             self.restart_limits();
-            if last + BLIND_MS < self.now {
-                self.tell_blind(last);
-            }
+        }
+        if let Some(last) = self.last_tick.filter(|last| last + BLIND_MS < self.now) {
+            self.tell_blind(last);
         }
         self.last_tick = Some(self.now);
+        let is_decided = !facts.is_empty();
         facts.into_iter().for_each(|fact| self.put(fact));
         self.look_again();
+        self.end_holds();
+        self.leave_replaced();
         self.find_silent();
         self.find_missing();
         self.find_broken();
         self.end_inhibition();
         self.end_retro();
-        self.touched.extend(self.voices.keys().cloned());
+        let due = self.voices.iter().filter(|(key, voice)| {
+            is_decided || voice.is_due(self.now, || self.is_muted(key, voice.level()))
+        });
+        let due: Vec<Key> = due.map(|(key, _)| key.clone()).collect();
+        self.touched.extend(due);
     }
 
     /// The rules by which a host can be found silent: its own, else the built-in one.
@@ -75,19 +82,19 @@ impl Machine {
                 continue;
             }
             let mut due = self.silences(id);
-            due.retain(|it| quiet_ms > it.limit_ms && !host.silent.contains(&it.rule));
+            due.retain(|it| quiet_ms > it.limit_ms && !host.silent.contains_key(&it.rule));
             passing.extend(due.into_iter().map(|silence| (id.clone(), silence)));
         }
         self.judge_outage(&passing);
         for (id, silence) in passing {
             let Some(host) = self.hosts.get_mut(&id) else { continue };
-            host.silent.insert(silence.rule.clone());
+            host.silent.insert(silence.rule.clone(), silence.inhibits);
             if silence.inhibits {
                 host.inhibited = true;
                 host.answered = false;
             }
             let since = host.life.unwrap_or(self.now);
-            let episode = Episode::new(self.sequence, since, None, None, false);
+            let episode = Episode::of_fact(self.sequence, since, None);
             self.fire(Key::new(&silence.rule, &id, ""), episode);
         }
     }
@@ -102,7 +109,8 @@ impl Machine {
                 self.close(&Key::new(INGEST_OUTAGE, TEAM, ""), Reason::Ok, now);
             }
         }
-        let newly: BTreeSet<CompactString> = passing.iter().map(|(id, _)| id.clone()).collect();
+        let passing = passing.iter().filter(|(_, silence)| silence.inhibits);
+        let newly: BTreeSet<CompactString> = passing.map(|(id, _)| id.clone()).collect();
         if let Some(outage) = &mut self.outage {
             outage.hosts.extend(newly);
             return;
@@ -110,8 +118,7 @@ impl Machine {
         if newly.is_empty() || self.telling(INGEST_OUTAGE).is_none() {
             return;
         }
-        let reporting =
-            |host: &super::Host| host.life.is_some() && !host.watched.paused && host.silent.is_empty();
+        let reporting = |host: &super::Host| host.life.is_some() && !host.watched.paused && !host.is_silent();
         let (mut all, mut quiet) = (0_usize, BTreeSet::new());
         for (id, _) in self.hosts.iter().filter(|(_, host)| reporting(host)) {
             all += 1;
@@ -124,8 +131,9 @@ impl Machine {
         }
         if quiet.len() >= OUTAGE_HOSTS_MIN && quiet.len() * 2 > all {
             let since = quiet.iter().filter_map(|id| self.hosts.get(id)).map(|host| host.live).min();
+            let detail = named(&quiet, all);
             self.outage = Some(Outage { since: now, hosts: quiet });
-            let episode = Episode::new(self.sequence, since.unwrap_or(now), None, None, false);
+            let episode = Episode::of_fact(self.sequence, since.unwrap_or(now), Some(detail));
             self.fire(Key::new(INGEST_OUTAGE, TEAM, ""), episode);
         }
     }
@@ -135,7 +143,7 @@ impl Machine {
         let now = self.now;
         let (mut over, mut fired) = (Vec::new(), Vec::new());
         for (id, host) in self.hosts.iter_mut().filter(|(_, host)| !host.watched.paused) {
-            let (limit_ms, reports) = (host.no_data_ms(), host.silent.is_empty());
+            let (limit_ms, reports) = (host.no_data_ms(), !host.is_silent());
             let is_fresh = reports && now.saturating_sub(host.live) < limit_ms;
             for (rule, watch) in self.rules.iter_mut().zip(&mut host.runs).filter(|(_, watch)| watch.on) {
                 let Some(program) = &rule.program else { continue };
@@ -178,20 +186,20 @@ impl Machine {
         }
         over.into_iter().for_each(|(key, reason)| self.close(&key, reason, now));
         for (key, since) in fired {
-            self.fire(key, Episode::new(self.sequence, since, None, None, false));
+            self.fire(key, Episode::of_fact(self.sequence, since, None));
         }
     }
 
     /// Rules that watch less than they should, and hosts that sent what nobody could read.
     fn find_broken(&mut self) {
         let now = self.now;
-        let states: Vec<_> = self.rules.iter_mut().map(|rule| (rule.id.clone(), rule.is_whole())).collect();
-        for (id, is_whole) in states {
+        let all = self.rules.iter().map(|rule| rule.instances).sum();
+        let states: Vec<_> = self.rules.iter_mut().map(|rule| (rule.id.clone(), rule.broken(all))).collect();
+        for (id, broken) in states {
             let key = Key::new(RULE_BROKEN, TEAM, &id);
-            if is_whole {
-                self.close(&key, Reason::Ok, now);
-            } else {
-                self.fire(key, Episode::new(self.sequence, now, None, None, false));
+            match broken {
+                None => self.close(&key, Reason::Ok, now),
+                Some(_) => self.fire(key, Episode::of_fact(self.sequence, now, broken)),
             }
         }
         let mut over = Vec::new();
@@ -207,9 +215,54 @@ impl Machine {
         over.iter().for_each(|key| self.close(key, Reason::Ok, now));
     }
 
+    /// Ends with the first live sample, and where nothing finds the host silent any more.
     fn end_inhibition(&mut self) {
-        for host in self.hosts.values_mut().filter(|host| host.inhibited) {
-            host.inhibited = !(host.answered && host.silent.is_empty());
+        let inhibited = self.hosts.iter().filter(|(_, host)| host.inhibited && !host.is_silent());
+        let ended: Vec<CompactString> = inhibited
+            .filter(|(id, host)| host.answered || !self.silences(id).iter().any(|it| it.inhibits))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ended {
+            self.hosts.entry(id).and_modify(|host| host.inhibited = false);
         }
     }
+
+    /// A rule of its own that watches a host replaces the built-in one; a shadow that goes live tells.
+    fn leave_replaced(&mut self) {
+        let silent = self.hosts.iter().filter(|(_, host)| !host.silent.is_empty());
+        let found: Vec<_> = silent.map(|(id, _)| (id.clone(), self.silences(id))).collect();
+        for (id, silences) in found {
+            let Some(host) = self.hosts.get_mut(&id) else { continue };
+            let tells = |rule: &str| silences.iter().find(|it| it.rule == rule).map(|it| it.inhibits);
+            host.silent.iter_mut().for_each(|(rule, now)| *now = tells(rule).unwrap_or(*now));
+            let left: Vec<_> = host.silent.keys().filter(|rule| tells(rule).is_none()).cloned().collect();
+            left.iter().for_each(|rule| _ = host.silent.remove(rule));
+            left.iter().for_each(|rule| self.close(&Key::new(rule, &id, ""), Reason::OutOfScope, self.now));
+        }
+    }
+
+    /// What a person closed though it is still true opens again after a day.
+    fn end_holds(&mut self) {
+        let now = self.now;
+        let ended =
+            self.voices.iter_mut().filter(|(_, voice)| voice.held.as_ref().is_some_and(|it| it.0 <= now));
+        let ended: Vec<_> =
+            ended.filter_map(|(key, voice)| Some((key.clone(), voice.held.take()?.1))).collect();
+        for (key, episode) in ended {
+            self.fire(key, Episode::of_fact(self.sequence, episode.since, episode.detail));
+        }
+    }
+}
+
+/// Hosts that are named in one message.
+const NAMES_MAX: usize = 20;
+
+/// "3 of 5 hosts silent: a, b, c".
+fn named(quiet: &BTreeSet<CompactString>, all: usize) -> CompactString {
+    let names: Vec<&str> = quiet.iter().take(NAMES_MAX).map(CompactString::as_str).collect();
+    let more = match quiet.len().saturating_sub(NAMES_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    compact_str::format_compact!("{} of {all} hosts silent: {}{more}", quiet.len(), names.join(", "))
 }

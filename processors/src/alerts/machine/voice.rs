@@ -1,6 +1,6 @@
 //! Who was told what of one instance, and what is owed: notices follow from comparing that with what is true.
 
-use super::effect::{Effect, Key, Notice, NoticeKind};
+use super::SHADOW_RECEIVER;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,7 +12,7 @@ const FLAPPING_OPENINGS: usize = 4;
 /// In log time.
 const FLAPPING_WITHIN_MS: u64 = 60 * 60_000;
 /// Without an opening for so long an instance is steady, in log time.
-const STEADY_AFTER_MS: u64 = 30 * 60_000;
+pub(super) const STEADY_AFTER_MS: u64 = 30 * 60_000;
 
 /// Everything that was and is to be said of one instance. Times are log times unless named otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,11 +21,33 @@ pub(super) struct Voice {
     pub(super) open: Option<Episode>,
     /// How bad the rule says that it is.
     severity: Severity,
-    newest: u64,
-    tells: BTreeMap<String, Tell>,
+    /// The newest episode.
+    pub(super) newest: About,
+    pub(super) tells: BTreeMap<String, Tell>,
     openings: VecDeque<u64>,
     /// The last opening while flapping.
-    flapping: Option<u64>,
+    pub(super) flapping: Option<u64>,
+    /// Steps of the policy that were told while flapping: episodes that come and go do not begin them anew.
+    pub(super) steps: Option<Steps>,
+    /// Closed by hand though still true, where no series remembers it: until when, and what would open again.
+    pub(super) held: Option<(u64, Episode)>,
+    /// Until when there is nothing to say, as long as it is muted or not as here.
+    #[serde(skip)]
+    quiet: Option<(u64, bool)>,
+}
+
+/// Steps of the policy that were told, and when the last one was.
+pub(super) type Steps = (usize, u64);
+
+/// What there is to say of an episode.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct About {
+    pub(super) number: u64,
+    pub(super) since: u64,
+    pub(super) value: Option<f64>,
+    pub(super) peak: Option<f64>,
+    /// None: it is open.
+    pub(super) duration_ms: Option<u64>,
 }
 
 /// An open episode.
@@ -43,8 +65,10 @@ pub(super) struct Episode {
     pub(super) critical: bool,
     /// The level up to which somebody looks after it.
     pub(super) acked: Option<Severity>,
-    /// Steps of the policy that were told, and when the last one was.
-    steps: Option<(usize, u64)>,
+    /// Steps of the policy that were told.
+    pub(super) steps: Option<Steps>,
+    /// What it is about, where no number says it.
+    pub(super) detail: Option<CompactString>,
 }
 
 impl Episode {
@@ -57,31 +81,48 @@ impl Episode {
         peak: Option<f64>,
         critical: bool,
     ) -> Self {
-        Self { number, since, value, peak, critical, acked: None, steps: None }
+        Self { number, since, value, peak, critical, acked: None, steps: None, detail: None }
+    }
+
+    /// An episode of something that is no number.
+    #[must_use]
+    pub(super) fn of_fact(number: u64, since: u64, detail: Option<CompactString>) -> Self {
+        Self { detail, ..Self::new(number, since, None, None, false) }
+    }
+
+    /// What there is to say of it while it is open.
+    #[must_use]
+    pub(super) fn about(&self) -> About {
+        let Self { number, since, value, peak, .. } = *self;
+        About { number, since, value, peak, duration_ms: None }
     }
 }
 
+/// What one receiver was told of one instance.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-struct Tell {
-    told: Option<Told>,
+pub(super) struct Tell {
+    pub(super) told: Option<Told>,
     /// Until when, and at which level, nothing new is told.
-    cooldown: Option<(u64, Severity)>,
+    pub(super) cooldown: Option<(u64, Severity)>,
     /// Episodes that came and went in the cooldown.
-    short_episodes: u32,
+    pub(super) short_episodes: u32,
     /// That it is flapping was told, at this level.
-    flapping: Option<Severity>,
+    pub(super) flapping: Option<Severity>,
+    /// The highest level told of an episode while it was flapping.
+    pub(super) highest: Option<(u64, Severity)>,
 }
 
+/// What one receiver was told of one episode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Told {
-    episode: u64,
+pub(super) struct Told {
+    pub(super) episode: u64,
     /// The highest level told.
-    level: Severity,
-    last: u64,
-    reminders: u32,
-    level_ups: u32,
+    pub(super) level: Severity,
+    pub(super) last: u64,
+    pub(super) reminders: u32,
+    pub(super) level_ups: u32,
     /// It is over, and why: that is owed.
-    closed: Option<CompactString>,
+    pub(super) closed: Option<(CompactString, About)>,
 }
 
 /// Who hears of a rule, and how often.
@@ -101,15 +142,26 @@ pub(super) struct Telling {
     pub(super) shadow: bool,
 }
 
+impl Telling {
+    /// Whether a receiver may hear of it.
+    #[must_use]
+    pub(super) fn names(&self, receiver: &str) -> bool {
+        self.receivers.contains(receiver) || self.policy.iter().any(|step| step.receivers.contains(receiver))
+    }
+}
+
 impl Default for Voice {
     fn default() -> Self {
         Self {
             open: None,
             severity: Severity::Warning,
-            newest: 0,
+            newest: About::default(),
             tells: BTreeMap::new(),
             openings: VecDeque::new(),
             flapping: None,
+            steps: None,
+            held: None,
+            quiet: None,
         }
     }
 }
@@ -129,8 +181,9 @@ impl Voice {
 
     /// An episode opens.
     pub(super) fn opened(&mut self, episode: Episode, now: u64) {
-        self.newest = episode.number;
-        self.open = Some(episode);
+        self.newest = episode.about();
+        self.held = None;
+        self.open = Some(Episode { steps: self.steps, ..episode });
         self.openings.retain(|then| then + FLAPPING_WITHIN_MS > now);
         self.openings.push_back(now);
         if self.flapping.is_some() || self.openings.len() >= FLAPPING_OPENINGS {
@@ -141,12 +194,25 @@ impl Voice {
         }
     }
 
-    /// The open episode is over.
-    pub(super) fn closed(&mut self, reason: &str, now: u64) -> Option<Episode> {
-        let episode = self.open.take()?;
-        for tell in self.tells.values_mut() {
+    /// The open episode is over since `end`, for those whom its rule names now.
+    pub(super) fn closed(
+        &mut self,
+        telling: Option<&Telling>,
+        reason: &str,
+        end: u64,
+        now: u64,
+    ) -> Option<Episode> {
+        let Some(episode) = self.open.take() else {
+            self.held = None;
+            return None;
+        };
+        self.newest = About { duration_ms: Some(end.saturating_sub(episode.since)), ..episode.about() };
+        self.steps = episode.steps.filter(|_| self.flapping.is_some());
+        let named = telling.filter(|telling| !telling.shadow);
+        for (receiver, tell) in &mut self.tells {
+            tell.told.take_if(|_| named.is_some_and(|telling| !telling.names(receiver)));
             match tell.told.as_mut().filter(|told| told.episode == episode.number) {
-                Some(told) => told.closed = Some(reason.into()),
+                Some(told) => told.closed = Some((reason.into(), self.newest)),
                 None if tell.cooldown.is_some_and(|(until, _)| now < until) => tell.short_episodes += 1,
                 None => {}
             }
@@ -158,12 +224,36 @@ impl Voice {
     #[must_use]
     pub(super) fn is_silent(&self, now: u64) -> bool {
         self.open.is_none()
+            && self.held.is_none()
             && self.flapping.is_none()
             && self.openings.iter().all(|then| then + FLAPPING_WITHIN_MS <= now)
             && self
                 .tells
                 .values()
                 .all(|tell| tell.told.is_none() && tell.cooldown.is_none_or(|(until, _)| until <= now))
+    }
+
+    /// Whether there may be something to say without anything having happened.
+    #[must_use]
+    pub(super) fn is_due(&self, now: u64, muted: impl FnOnce() -> bool) -> bool {
+        self.quiet.is_none_or(|(until, was_muted)| until <= now || muted() != was_muted)
+    }
+
+    /// Everything is said: when is the next deadline?
+    pub(super) fn rest(&mut self, telling: Option<&Telling>, muted: bool, now: u64) {
+        let repeat_ms = telling.map(|telling| telling.repeat_ms).filter(|ms| *ms > 0);
+        let waits = telling.into_iter().flat_map(|telling| &telling.policy).map(|step| step.wait_ms);
+        let steps = self.open.as_ref().and_then(|open| open.steps);
+        let escalation =
+            steps.and_then(|(steps, at)| Some(at.saturating_add(waits.clone().nth(steps.checked_sub(1)?)?)));
+        let tells = self.tells.values().flat_map(|tell| {
+            let reminder = tell.told.as_ref().zip(repeat_ms).map(|(told, ms)| told.last + ms);
+            [reminder, tell.cooldown.map(|(until, _)| until)]
+        });
+        let own = [escalation, self.flapping.map(|last| last + STEADY_AFTER_MS)];
+        let openings = self.openings.iter().map(|then| Some(then + FLAPPING_WITHIN_MS));
+        let deadlines = tells.chain(own).chain(openings).flatten().filter(|time| *time > now);
+        self.quiet = Some((deadlines.min().unwrap_or(u64::MAX), muted));
     }
 
     /// Whether single openings are held back.
@@ -173,185 +263,24 @@ impl Voice {
     }
 
     /// What a shadow told is forgotten when its rule goes live.
-    pub(super) fn forget_tells(&mut self) {
-        self.tells.clear();
-        self.openings.clear();
-        self.flapping = None;
+    pub(super) fn forget_shadow(&mut self) {
+        self.tells.remove(SHADOW_RECEIVER);
+        self.steps = None;
+        self.open.iter_mut().for_each(|open| open.steps = None);
     }
 
     /// The broker's clock fell: what runs keeps what remained.
     pub(super) fn fall_back(&mut self, by: u64) {
+        self.quiet = None;
         let back = |time: &mut u64| *time = time.saturating_sub(by);
         self.openings.iter_mut().for_each(back);
         self.flapping.iter_mut().for_each(back);
-        self.open.iter_mut().filter_map(|open| open.steps.as_mut()).for_each(|(_, at)| back(at));
+        self.held.iter_mut().for_each(|(until, _)| back(until));
+        let steps = self.open.iter_mut().filter_map(|open| open.steps.as_mut()).chain(&mut self.steps);
+        steps.for_each(|(_, at)| back(at));
         for tell in self.tells.values_mut() {
             tell.cooldown.iter_mut().for_each(|(until, _)| back(until));
             tell.told.iter_mut().for_each(|told| back(&mut told.last));
         }
-    }
-
-    /// Says what is true and was not said; nothing while `muted`. No `telling`: the rule is gone.
-    pub(super) fn speak(
-        &mut self,
-        key: &Key,
-        telling: Option<&Telling>,
-        muted: bool,
-        now: u64,
-        out: &mut Vec<Effect>,
-    ) {
-        let mut said = Saying { key, now, shadow: telling.is_some_and(|telling| telling.shadow), out };
-        self.leave_out_removed(telling);
-        if muted {
-            return;
-        }
-        if self.flapping.is_some_and(|last| last + STEADY_AFTER_MS <= now) {
-            self.say_steady(&mut said);
-        }
-        if self.flapping.is_some() {
-            if let Some(telling) = telling {
-                self.say_flapping(telling, &mut said);
-            }
-            return;
-        }
-        self.say_resolved(&mut said);
-        if let Some(telling) = telling {
-            self.say_firing(telling, &mut said);
-            self.say_open(telling, &mut said);
-            self.escalate(telling, &mut said);
-        }
-    }
-
-    /// A receiver that a rule no longer names hears nothing more.
-    fn leave_out_removed(&mut self, telling: Option<&Telling>) {
-        let Some(telling) = telling else { return };
-        self.tells.retain(|receiver, _| {
-            telling.receivers.contains(receiver)
-                || telling.policy.iter().any(|it| it.receivers.contains(receiver))
-        });
-    }
-
-    fn say_steady(&mut self, said: &mut Saying<'_>) {
-        self.flapping = None;
-        let level = self.level();
-        let reason = if self.open.is_some() { "open" } else { "over" };
-        for (receiver, tell) in &mut self.tells {
-            if tell.flapping.take().is_some() {
-                said.say(self.newest, NoticeKind::Steady, 1, receiver, level, Some(reason.into()), 0);
-            }
-        }
-    }
-
-    fn say_flapping(&mut self, telling: &Telling, said: &mut Saying<'_>) {
-        let level = self.level();
-        let Some(open) = &self.open else { return };
-        for receiver in &telling.receivers {
-            let tell = self.tells.entry(receiver.clone()).or_default();
-            let told = tell.told.as_ref().filter(|told| told.episode == open.number).map(|told| told.level);
-            match tell.flapping {
-                None => said.say(open.number, NoticeKind::Flapping, 1, receiver, level, None, 0),
-                Some(before) if before.max(told.unwrap_or(before)) < level => {
-                    said.say(open.number, NoticeKind::LevelUp, 1, receiver, level, None, 0);
-                }
-                Some(_) => continue,
-            }
-            tell.flapping = Some(level);
-        }
-    }
-
-    fn say_resolved(&mut self, said: &mut Saying<'_>) {
-        for (receiver, tell) in &mut self.tells {
-            if let Some(told) = tell.told.take_if(|told| told.closed.is_some()) {
-                said.say(told.episode, NoticeKind::Resolved, 1, receiver, told.level, told.closed, 0);
-            }
-        }
-    }
-
-    fn say_firing(&mut self, telling: &Telling, said: &mut Saying<'_>) {
-        let level = self.level();
-        let Some(open) = &mut self.open else { return };
-        for receiver in &telling.receivers {
-            let tell = self.tells.entry(receiver.clone()).or_default();
-            let cooling = tell.cooldown.is_some_and(|(until, at)| said.now < until && level <= at);
-            if tell.told.is_some() || cooling {
-                continue;
-            }
-            let short_episodes = std::mem::take(&mut tell.short_episodes);
-            said.say(open.number, NoticeKind::Firing, 1, receiver, level, None, short_episodes);
-            tell.tell(open.number, level, said.now, telling.cooldown_ms);
-            open.steps.get_or_insert((1, said.now));
-        }
-    }
-
-    /// Higher levels and reminders.
-    fn say_open(&mut self, telling: &Telling, said: &mut Saying<'_>) {
-        let level = self.level();
-        let Some(open) = &self.open else { return };
-        let is_acked = open.acked.is_some_and(|acked| level <= acked);
-        for (receiver, tell) in &mut self.tells {
-            let Some(told) = tell.told.as_mut().filter(|told| told.episode == open.number) else { continue };
-            if told.level < level {
-                told.level = level;
-                told.level_ups += 1;
-                told.last = said.now;
-                said.say(open.number, NoticeKind::LevelUp, told.level_ups, receiver, level, None, 0);
-            } else if telling.repeat_ms > 0 && !is_acked && told.last + telling.repeat_ms <= said.now {
-                told.reminders += 1;
-                told.last = said.now;
-                said.say(open.number, NoticeKind::Reminder, told.reminders, receiver, level, None, 0);
-            }
-        }
-    }
-
-    fn escalate(&mut self, telling: &Telling, said: &mut Saying<'_>) {
-        let level = self.level();
-        let Some(open) = &mut self.open else { return };
-        let Some((steps, at)) = open.steps.filter(|_| open.acked.is_none_or(|acked| acked < level)) else {
-            return;
-        };
-        let due = steps.checked_sub(1).and_then(|last| telling.policy.get(last));
-        let is_due = due.is_some_and(|step| at.saturating_add(step.wait_ms) <= said.now);
-        let Some(next) = telling.policy.get(steps).filter(|_| is_due) else { return };
-        for receiver in &next.receivers {
-            let n = steps as u32 + 1;
-            said.say(open.number, NoticeKind::Escalated, n, receiver, level, None, 0);
-            let tell = self.tells.entry(receiver.clone()).or_default();
-            tell.tell(open.number, level, said.now, telling.cooldown_ms);
-        }
-        open.steps = Some((steps + 1, said.now));
-    }
-}
-
-impl Tell {
-    fn tell(&mut self, episode: u64, level: Severity, now: u64, cooldown_ms: u64) {
-        let known = self.told.take().filter(|told| told.episode == episode);
-        let (reminders, level_ups) = known.map_or((0, 0), |told| (told.reminders, told.level_ups));
-        self.told = Some(Told { episode, level, last: now, reminders, level_ups, closed: None });
-        self.cooldown = Some((now + cooldown_ms, level));
-    }
-}
-
-struct Saying<'a> {
-    key: &'a Key,
-    now: u64,
-    shadow: bool,
-    out: &'a mut Vec<Effect>,
-}
-
-impl Saying<'_> {
-    #[expect(clippy::too_many_arguments, reason = "each says another part of one message")]
-    fn say(
-        &mut self,
-        episode: u64,
-        kind: NoticeKind,
-        n: u32,
-        receiver: &str,
-        level: Severity,
-        reason: Option<CompactString>,
-        short_episodes: u32,
-    ) {
-        let (key, receiver, shadow) = (self.key.clone(), receiver.to_owned(), self.shadow);
-        let notice = Notice { key, episode, kind, n, receiver, level, reason, short_episodes, shadow };
-        self.out.push(Effect::Notice(notice));
     }
 }

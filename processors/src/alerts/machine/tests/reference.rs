@@ -1,7 +1,7 @@
 //! I4, I5, I6, I8: the condition against a slow model that reads the whole history anew for each sample.
 
 use super::super::{Effect, Input, Kind, Machine, Report, TransitionKind, Values};
-use super::invariants::cases;
+use super::random_log::cases;
 use crate::alerts::line;
 use proptest::prelude::*;
 use watchkeeper_schemas::alerting::{AlertFact, SavedRule};
@@ -88,7 +88,7 @@ fn found(samples: &[(u64, Option<u8>)], for_ms: u64, keep_ms: u64) -> Vec<(u64, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn the_condition_is_what_the_history_says(
