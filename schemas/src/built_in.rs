@@ -25,13 +25,14 @@ const fn rule(
 }
 
 /// Every one of them.
-pub static BUILT_IN: [BuiltIn; 8] = [
+pub static BUILT_IN: [BuiltIn; 9] = [
     rule("host_silent", "Host silent", Severity::Critical, "A host does not report"),
     rule("ingest_outage", "Ingest outage", Severity::Critical, "Most hosts of the team do not report"),
     rule("clock_skew", "Clock skew", Severity::Warning, "The clock of a host is wrong by more than 30 s"),
     rule("unreadable_samples", "Unreadable samples", Severity::Warning, "Messages of a host cannot be read"),
     rule("shared_identity", "Shared identity", Severity::Warning, "Two agents report as one host"),
     rule("rule_broken", "Rule broken", Severity::Warning, "A rule watches less than it should"),
+    rule("receiver_failed", "Receiver failed", Severity::Warning, "Messages to a receiver are refused"),
     rule("rebooted", "Rebooted", Severity::Info, "A host started anew"),
     rule("blind", "Blind", Severity::Warning, "Nobody watched for a while"),
 ];

@@ -53,7 +53,11 @@ pub struct AlertEvent {
     pub retro: bool,
     /// The rule as it was then; nothing for a built-in one.
     pub rule_then: Option<RuleThen>,
-    /// The sample that decided, as far as the rule reads it; nothing where none did.
+    /// The first and the last value of the run that decided, with their times.
+    pub samples: Vec<SampleThen>,
+    /// What held notices back then.
+    pub muted_by: Vec<String>,
+    /// The last of these samples, as far as the rule reads it; nothing where a decision of a person or time decided.
     pub evidence: Option<Evidence>,
 }
 
@@ -66,6 +70,16 @@ pub struct RuleThen {
     pub name: String,
     /// In the rule language.
     pub text: String,
+}
+
+/// A value that decided, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
+pub struct SampleThen {
+    /// In event time.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: UnixMs,
+    /// The left side of the comparison that decided.
+    pub value: Option<f64>,
 }
 
 /// A sample that decided.

@@ -32,6 +32,15 @@ pub struct Intent {
     pub level: Severity,
     /// Why it is over.
     pub reason: Option<String>,
+    /// First sample that was true, in event time.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: UnixMs,
+    /// The last value that decided.
+    pub value: Option<f64>,
+    /// The worst of them.
+    pub peak: Option<f64>,
+    /// How long it lasted, in milliseconds; none: it is open.
+    pub duration_ms: Option<u64>,
     /// Episodes that came and went unheard before this one.
     pub short_episodes: u32,
     /// The rule tells nobody yet: recorded, not sent.

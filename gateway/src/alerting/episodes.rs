@@ -306,6 +306,8 @@ pub(crate) mod tests {
             shadow: false,
             retro: false,
             rule_then: None,
+            samples: Vec::new(),
+            muted_by: Vec::new(),
             evidence: None,
         }
     }

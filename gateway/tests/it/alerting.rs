@@ -156,7 +156,7 @@ async fn decide(stand: &Stand, team: &str, number: u64, transition: &str) -> Str
         "v": 1, "id": format!("{team}-{number}-{transition}"), "team": team, "episode_id": episode.id(), "rule": "busy",
         "host": "web-1", "series": "", "episode": number, "transition": transition, "level": "warning", "reason": null,
         "sequence": number, "ordinal": 0, "time": "2026-01-01T00:00:00.000Z", "since": "2026-01-01T00:00:00.000Z",
-        "value": 91.5, "peak": 91.5, "duration_ms": null, "shadow": false, "retro": false, "rule_then": null,
+        "value": 91.5, "peak": 91.5, "duration_ms": null, "shadow": false, "retro": false, "rule_then": null, "samples": [], "muted_by": [],
         "evidence": null,
     });
     let subject =

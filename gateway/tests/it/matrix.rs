@@ -244,7 +244,7 @@ async fn fire(stand: &Stand, client: &Client, (team, host, rule): (&str, &str, &
         "v": 1, "id": format!("{team}-{host}"), "team": team, "episode_id": episode.id(), "rule": rule, "host": host,
         "series": "", "episode": 7, "transition": "fired", "level": "warning", "reason": null, "sequence": 7,
         "ordinal": 0, "time": "2026-01-01T00:00:00.000Z", "since": "2026-01-01T00:00:00.000Z", "value": 91.5,
-        "peak": 91.5, "duration_ms": null, "shadow": false, "retro": false, "rule_then": null, "evidence": null,
+        "peak": 91.5, "duration_ms": null, "shadow": false, "retro": false, "rule_then": null, "samples": [], "muted_by": [], "evidence": null,
     });
     let subject = alert(&team.parse().unwrap(), Some(&host.parse().unwrap()), &rule.parse().unwrap(), false);
     let body = serde_json::to_vec(&event).unwrap();

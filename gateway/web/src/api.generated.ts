@@ -1015,6 +1015,8 @@ export interface components {
             id: string;
             /** @description How bad it is now. */
             level: components["schemas"]["Severity"];
+            /** @description What held notices back then. */
+            muted_by: string[];
             /**
              * Format: int32
              * @description Its place among what that input decided.
@@ -1030,6 +1032,8 @@ export interface components {
             /** @description Found in back-filled samples: recorded, never told. */
             retro: boolean;
             rule_then?: components["schemas"]["RuleThen"] | null;
+            /** @description The first and the last value of the run that decided, with their times. */
+            samples: components["schemas"]["SampleThen"][];
             /**
              * Format: int64
              * @description Place in SAMPLES of the input that decided.
@@ -1843,6 +1847,11 @@ export interface components {
         };
         /** @description One message that is to be sent to one receiver. */
         Intent: components["schemas"]["EpisodeRef"] & {
+            /**
+             * Format: int64
+             * @description How long it lasted, in milliseconds; none: it is open.
+             */
+            duration_ms?: number | null;
             /** @description The episode, for ever. */
             episode_id: components["schemas"]["EpisodeId"];
             /** @description What tells it from every other one; the end of its subject. */
@@ -1856,6 +1865,11 @@ export interface components {
             n: number;
             /** @description What it says. */
             notice: components["schemas"]["NoticeWord"];
+            /**
+             * Format: double
+             * @description The worst of them.
+             */
+            peak?: number | null;
             /** @description Why it is over. */
             reason?: string | null;
             /** @description To whom. */
@@ -1872,6 +1886,11 @@ export interface components {
              * @description Episodes that came and went unheard before this one.
              */
             short_episodes: number;
+            /**
+             * Format: date-time
+             * @description First sample that was true, in event time.
+             */
+            since: string;
             /** @description Whose alert it is about. */
             team: components["schemas"]["TeamId"];
             /**
@@ -1884,6 +1903,11 @@ export interface components {
              * @description Version of this form; 1.
              */
             v: number;
+            /**
+             * Format: double
+             * @description The last value that decided.
+             */
+            value?: number | null;
         };
         InvitationId: string;
         /** @description A new invitation and its link. */
@@ -2905,6 +2929,19 @@ export interface components {
             text: string;
             /** @description The same as a tree; nothing where it is built in. */
             tree: Record<string, never> | null;
+        };
+        /** @description A value that decided, and when. */
+        SampleThen: {
+            /**
+             * Format: date-time
+             * @description In event time.
+             */
+            time: string;
+            /**
+             * Format: double
+             * @description The left side of the comparison that decided.
+             */
+            value?: number | null;
         };
         /** @description One series. */
         Series: {

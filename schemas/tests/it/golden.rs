@@ -10,7 +10,9 @@ use watchkeeper_schemas::alerting::{
 };
 use watchkeeper_schemas::audit::{Action, AuditEntry, Deed, Hash, Outcome, Via};
 use watchkeeper_schemas::codec;
-use watchkeeper_schemas::episode::{AlertEvent, Evidence, EvidenceValue, RuleThen, TransitionWord};
+use watchkeeper_schemas::episode::{
+    AlertEvent, Evidence, EvidenceValue, RuleThen, SampleThen, TransitionWord,
+};
 use watchkeeper_schemas::ids::{BootId, Shard};
 use watchkeeper_schemas::journal::{
     Collector, Credential, Enrolment, Fact, Flag, FlagReason, Host, Invitation, JournalEvent, Member, Reader,
@@ -280,6 +282,8 @@ pub(crate) fn alert_event() -> AlertEvent {
             name: "Disks".to_owned(),
             text: "disk.used_pct > 90".to_owned(),
         }),
+        samples: vec![SampleThen { time: UnixMs(1_790_000_299_990), value: Some(79.5) }],
+        muted_by: vec!["silence s1".to_owned()],
         evidence: Some(Evidence {
             time: UnixMs(1_790_000_299_990),
             values: vec![EvidenceValue {
@@ -304,6 +308,10 @@ pub(crate) fn intent() -> Intent {
         receiver: "ops".to_owned(),
         level: Severity::Warning,
         reason: None,
+        since: UnixMs(1_790_000_000_000),
+        value: Some(91.0),
+        peak: Some(97.25),
+        duration_ms: None,
         short_episodes: 0,
         shadow: false,
         sequence: 4_711,

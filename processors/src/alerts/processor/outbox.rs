@@ -270,6 +270,8 @@ mod tests {
             shadow: false,
             retro: false,
             rule_then: None,
+            samples: Vec::new(),
+            muted_by: Vec::new(),
             evidence: None,
         }))
     }
@@ -287,6 +289,10 @@ mod tests {
             receiver: receiver.to_owned(),
             level: Severity::Warning,
             reason: None,
+            since: UnixMs(0),
+            value: None,
+            peak: None,
+            duration_ms: None,
             short_episodes: 0,
             shadow: false,
             sequence: 7,

@@ -1,9 +1,9 @@
 //! What the machine decided, as ALERTS and NOTICES keep it, with the evidence. Pure.
 
-use crate::alerts::machine::{MetricKey, Notice, NoticeKind, Report, Transition, TransitionKind};
+use crate::alerts::machine::{MetricKey, Notice, NoticeKind, Report, Sampled, Transition, TransitionKind};
 use watchkeeper_schemas::alerting::EpisodeRef;
 use watchkeeper_schemas::episode::{
-    AlertEvent, Evidence, EvidenceValue, RuleThen, TransitionWord, fingerprint,
+    AlertEvent, Evidence, EvidenceValue, RuleThen, SampleThen, TransitionWord, fingerprint,
 };
 use watchkeeper_schemas::ids::TeamId;
 use watchkeeper_schemas::notice::{Intent, NoticeWord, intent_id};
@@ -58,6 +58,8 @@ impl Place<'_> {
             shadow: it.shadow,
             retro: it.retro,
             rule_then: rule,
+            samples: it.evidence.samples.iter().map(sample).collect(),
+            muted_by: it.evidence.muted_by.into_iter().map(String::from).collect(),
             evidence,
         })
     }
@@ -85,6 +87,10 @@ impl Place<'_> {
             receiver: it.receiver,
             level: it.level,
             reason: it.reason.map(String::from),
+            since: UnixMs(it.since),
+            value: it.value,
+            peak: it.peak,
+            duration_ms: it.duration_ms,
             short_episodes: it.short_episodes,
             shadow: it.shadow,
             sequence: self.sequence,
@@ -124,6 +130,10 @@ impl Place<'_> {
         values.truncate(EVIDENCE_VALUES_MAX);
         (!values.is_empty()).then_some(Evidence { time: UnixMs(report.time), values })
     }
+}
+
+fn sample(it: &Sampled) -> SampleThen {
+    SampleThen { time: UnixMs(it.time), value: it.value }
 }
 
 fn episode(key: &crate::alerts::machine::Key, episode: u64) -> EpisodeRef {
