@@ -43,18 +43,18 @@ impl Parser<'_> {
         };
         let operand = if let Some(fold) = fold {
             self.next();
-            self.expect("(")?;
+            self.require("(")?;
             let (_, metric) = self.metric()?;
-            self.expect(",")?;
+            self.require(",")?;
             let window_ms = self.window()?;
-            self.expect(")")?;
+            self.require(")")?;
             Operand::Window { fold, metric, window_ms }
         } else if word.text == "rate" {
             self.next();
-            self.expect("(")?;
+            self.require("(")?;
             let (column, metric) = self.metric()?;
             let window_ms = if self.take(",") { Some(self.window()?) } else { None };
-            self.expect(")")?;
+            self.require(")")?;
             if metric.known().is_none_or(|known| known.kind != MetricKind::Counter) {
                 let counters = CATALOGUE.iter().filter(|metric| metric.kind == MetricKind::Counter);
                 let counters = counters.map(|metric| metric.name).collect::<Vec<_>>().join(", ");
@@ -157,7 +157,7 @@ impl Parser<'_> {
                 return Err(self.refuse(expected).nearest(known.map(str::to_owned)));
             }
             self.next();
-            self.expect("=")?;
+            self.require("=")?;
             let quoted = self.peek();
             let value = serde_json::from_str::<String>(quoted.text).ok();
             let value = value.filter(|value| quoted.kind == Kind::String && Text::parse(value).is_some());
@@ -171,7 +171,7 @@ impl Parser<'_> {
             if self.take("}") {
                 return Ok(());
             }
-            self.expect(",")?;
+            self.require(",")?;
         }
     }
 }

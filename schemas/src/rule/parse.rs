@@ -62,7 +62,7 @@ impl<'a> Parser<'a> {
         same
     }
 
-    pub(super) fn expect(&mut self, text: &str) -> Parsed<()> {
+    pub(super) fn require(&mut self, text: &str) -> Parsed<()> {
         if self.take(text) { Ok(()) } else { Err(self.refuse(format!("{text:?}"))) }
     }
 
@@ -81,7 +81,7 @@ impl<'a> Parser<'a> {
             no_data: None,
         };
         if is_silence {
-            self.expect("silent")?;
+            self.require("silent")?;
             let for_ms = if self.take("for") { Some(self.duration(0, HOLD_MS_MAX)?) } else { None };
             rule.condition = Condition::HostSilent { for_ms };
             self.following(&mut rule, None)?;
@@ -133,7 +133,7 @@ impl<'a> Parser<'a> {
             "keep" => threshold.keep_ms = self.duration(0, HOLD_MS_MAX)?,
             "clear" => threshold.clear = Some(self.clear(&threshold.fire)?),
             _ => {
-                self.expect("when")?;
+                self.require("when")?;
                 let when = self.expr()?;
                 let for_ms = if self.take("for") { self.duration(0, HOLD_MS_MAX)? } else { 0 };
                 threshold.critical = Some(Critical { when, for_ms });
@@ -260,15 +260,15 @@ impl<'a> Parser<'a> {
                 ));
             }
             let inner = self.expr()?;
-            self.expect(")")?;
+            self.require(")")?;
             self.depth -= 1;
             return Ok(inner);
         }
         self.count(column)?;
         if self.take("absent") {
-            self.expect("(")?;
+            self.require("(")?;
             let (_, metric) = self.metric()?;
-            self.expect(")")?;
+            self.require(")")?;
             return Ok(Expr::Absent(metric));
         }
         let left = self.operand()?;
