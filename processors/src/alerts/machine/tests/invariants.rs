@@ -99,7 +99,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases() / 100))]
+    #![proptest_config(ProptestConfig::with_cases(cases() / 400))]
 
     #[test]
     fn every_cut_point_is_like_another(happenings in happenings()) {

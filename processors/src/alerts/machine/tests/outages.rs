@@ -87,7 +87,7 @@ proptest! {
 
     #[test]
     fn an_outage_of_ours_is_no_fault_of_a_host(parts in prop::collection::vec(
-        (prop::sample::select(vec![Away::Nothing, Away::Ticker, Away::Bus, Away::Clock]), 1..120_u64), 1..6)
+        (prop::sample::select(vec![Away::Nothing, Away::Ticker, Away::Bus, Away::Clock]), 1..90_u64), 1..4)
     ) {
         let mut fleet = Fleet::new();
         for (away, seconds) in parts {

@@ -32,6 +32,12 @@ fn is_own(key: &Key) -> bool {
     key.rule.len() == 2
 }
 
+/// Whether a receiver may hear of a rule.
+fn names(rule: &SavedRule, receiver: &str) -> bool {
+    let steps = rule.policy.iter().flat_map(|step| &step.receivers);
+    rule.receivers.iter().chain(steps).any(|named| named == receiver)
+}
+
 impl Watcher {
     pub(super) fn look(&mut self, input: &Input, effects: &[Effect], machine: &Machine) {
         if input.time + GAP_MS < self.now {
@@ -62,7 +68,14 @@ impl Watcher {
     fn note(&mut self, fact: &AlertFact) {
         match fact {
             AlertFact::Rule { id, value: Some(rule) } => {
-                let before = self.rules.insert(id.to_string(), rule.clone()).map(|rule| rule.state);
+                let before = self.rules.insert(id.to_string(), rule.clone());
+                if let Some(before) = before.as_ref().filter(|before| before.state == RuleState::Live)
+                    && rule.state == RuleState::Shadow
+                {
+                    // What it told ends now, for those whom it named until now.
+                    self.told.retain(|(key, it), _| key.rule != id.as_str() || names(before, it));
+                }
+                let before = before.map(|rule| rule.state);
                 if (before, rule.state) == (Some(RuleState::Shadow), RuleState::Live) {
                     let kept = |(key, it): &Place| key.rule != id.as_str() || it != SHADOW_RECEIVER;
                     self.told.retain(|place, _| kept(place));
@@ -191,11 +204,7 @@ impl Watcher {
         let rules = &self.rules;
         self.told.retain(|(key, receiver), episode| {
             let rule = rules.get(key.rule.as_str()).filter(|rule| rule.state != RuleState::Shadow);
-            let is_named = rule.is_none_or(|rule| {
-                let steps = rule.policy.iter().flat_map(|step| &step.receivers);
-                rule.receivers.iter().chain(steps).any(|named| named == receiver)
-            });
-            is_named || machine.open_episode(key) == Some(*episode)
+            rule.is_none_or(|rule| names(rule, receiver)) || machine.open_episode(key) == Some(*episode)
         });
     }
 
