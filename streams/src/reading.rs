@@ -121,15 +121,14 @@ impl Reading {
                 return self.look_for_loss().await;
             };
             let message = answer.ok_or("the connection is closed")?;
-            match message.status.map(|status| status.as_u16()) {
+            match message.status {
                 None => messages.push(Message { message, context: self.context.clone() }),
                 Some(_) if message.subject != self.pull => {}
-                Some(NO_MESSAGES | PULL_EXPIRED) => break,
-                Some(_) if message.status == Some(StatusCode::IDLE_HEARTBEAT) => {}
+                Some(StatusCode::IDLE_HEARTBEAT) => {}
                 Some(status) => {
                     let why = message.description.unwrap_or_default();
-                    // As many bytes as were asked for; an event that alone is more never comes.
-                    if FULL.contains(&why.as_str()) && !messages.is_empty() {
+                    // An event that alone is more than the bytes that were asked for never comes.
+                    if is_end(status, &why) && !(messages.is_empty() && FULL.contains(&why.as_str())) {
                         break;
                     }
                     return Err(format!("the server ended the pull: {status} {why}").into());
@@ -159,4 +158,9 @@ impl Reading {
         (self.delivery, self.sequence) = (info.consumer_sequence, info.stream_sequence);
         Ok(Event::new(message, &info))
     }
+}
+
+/// Whether this status is the end of a pull, and no trouble.
+pub(crate) fn is_end(status: StatusCode, why: &str) -> bool {
+    matches!(status.as_u16(), NO_MESSAGES | PULL_EXPIRED) || FULL.contains(&why)
 }

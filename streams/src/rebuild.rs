@@ -1,15 +1,20 @@
 //! Reads what a stream holds, once and at the protocol's speed: to rebuild a projection or to seed a view.
 
 use crate::event::Event;
+use crate::reading::is_end;
 use crate::topology::{AHEAD_BYTES_MAX, PULL_EXPIRES, PULL_HEARTBEAT};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::Message;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::Context;
+use async_nats::{StatusCode, Subject, Subscriber};
 use futures_util::StreamExt as _;
 use std::time::Duration;
 use watchkeeper_schemas::subjects;
 
-/// Events that the server sends ahead of the one being read.
-const AHEAD_EVENTS_MAX: usize = 16_384;
+/// Events of one pull: more than fit into its bytes, so that the bytes end it.
+const AHEAD_EVENTS_MAX: usize = 1_000_000;
+/// One pull is answered while the next waits at the server.
+const PULLS_UNDER_WAY: u64 = 2;
 /// A read that receives nothing for this long has failed; the server forgets a reader that asks for nothing as long.
 const READ_STALL: Duration = Duration::from_secs(10);
 
@@ -64,16 +69,15 @@ pub async fn read(
     if total == 0 {
         return Ok(0);
     }
-    let ahead =
-        consumer.stream().max_messages_per_batch(AHEAD_EVENTS_MAX).max_bytes_per_batch(AHEAD_BYTES_MAX);
-    let messages = ahead.expires(PULL_EXPIRES).heartbeat(PULL_HEARTBEAT).messages().await;
-    let mut messages = messages.map_err(|e| failed(e.into()))?;
+    let inbox = context.client().new_inbox();
+    let answers = context.client().subscribe(format!("{inbox}.*")).await.map_err(|e| failed(e.into()))?;
+    let mut pulls = Pulls { consumer, inbox, answers, asked: 0, ended: 0 };
     let (mut left, mut delivery) = (total, 0);
     while left > 0 {
-        let Ok(Some(message)) = tokio::time::timeout(READ_STALL, messages.next()).await else {
+        let Ok(next) = tokio::time::timeout(READ_STALL, pulls.next_event()).await else {
             return Err(RebuildError::Stalled { stream: stream.to_owned(), left });
         };
-        let message = message.map_err(|e| failed(e.into()))?;
+        let message = Message { message: next.map_err(failed)?, context: context.clone() };
         let info = message.info().map_err(failed)?;
         delivery += 1;
         if info.consumer_sequence != delivery {
@@ -84,6 +88,54 @@ pub async fn read(
         each(Event::new(&message, &info));
     }
     Ok(total)
+}
+
+/// Pulls of so many bytes, the next asked for while one is answered.
+struct Pulls {
+    consumer: PullConsumer,
+    inbox: String,
+    answers: Subscriber,
+    asked: u64,
+    ended: u64,
+}
+
+impl Pulls {
+    /// Asks so that the server always has something to send.
+    async fn ask(&mut self) -> Result<(), async_nats::Error> {
+        while self.asked - self.ended < PULLS_UNDER_WAY {
+            self.asked += 1;
+            let pull = pull::BatchConfig {
+                batch: AHEAD_EVENTS_MAX,
+                max_bytes: AHEAD_BYTES_MAX,
+                expires: Some(PULL_EXPIRES),
+                idle_heartbeat: PULL_HEARTBEAT,
+                ..pull::BatchConfig::default()
+            };
+            let subject = Subject::from(format!("{}.{}", self.inbox, self.asked));
+            self.consumer.request_batch(pull, subject).await?;
+        }
+        Ok(())
+    }
+
+    /// The next event; an error where the server has none that fits into a pull.
+    async fn next_event(&mut self) -> Result<async_nats::Message, async_nats::Error> {
+        let mut fruitless = 0;
+        loop {
+            self.ask().await?;
+            let message = self.answers.next().await.ok_or("the connection is closed")?;
+            let Some(status) = message.status else { return Ok(message) };
+            let why = message.description.unwrap_or_default();
+            if status == StatusCode::IDLE_HEARTBEAT {
+                continue;
+            }
+            self.ended += 1;
+            fruitless += 1;
+            // The end of one pull may follow the last event of the one before.
+            if !is_end(status, &why) || fruitless > PULLS_UNDER_WAY {
+                return Err(format!("the server ended the pull: {status} {why}").into());
+            }
+        }
+    }
 }
 
 /// A consumer that lives in the server's memory as long as it is read.

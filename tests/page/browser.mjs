@@ -90,6 +90,12 @@ export async function until(what, see, holds = Boolean) {
   }
 }
 
+/** Keeps a picture of the page for the documents, where a folder for them is named. */
+export async function picture(page, name) {
+  const folder = process.env.WATCHKEEPER_PICTURES
+  if (folder) await page.screenshot({ path: `${folder}/${name}.png` })
+}
+
 /** Waits for the text of an element to become another. */
 export async function changes(what, element) {
   const first = await element.innerText()

@@ -2619,6 +2619,11 @@ export interface components {
             /** @description It. */
             jwt: string;
         };
+        /**
+         * @description What a notice says.
+         * @enum {string}
+         */
+        NoticeWord: "steady" | "flapping" | "firing" | "level_up" | "reminder" | "escalated" | "resolved";
         /** @description To what somebody is invited. */
         OpenedInvitation: {
             /**
@@ -2636,11 +2641,6 @@ export interface components {
             /** @description What it is called. */
             team_name: string;
         };
-        /**
-         * @description What a notice says.
-         * @enum {string}
-         */
-        NoticeWord: "steady" | "flapping" | "firing" | "level_up" | "reminder" | "escalated" | "resolved";
         /**
          * @description Whether something was done.
          * @enum {string}

@@ -146,7 +146,7 @@ async fn t12_a_body_is_parked_with_its_reason_or_harmless() {
         (view(&js, "a.attacker", 100).await, view(&js, "b.quiet", bodies.len() as u64).await);
     let refused = bodies.iter().filter(|(_, _, reason)| reason.is_some()).count();
     assert_eq!((&theirs["unreadable_samples"], &others["unreadable_samples"]), (&refused.into(), &0.into()));
-    let reasons = parked(&js, &attacker.subject).await;
+    let reasons = parked(&js, &attacker.subject, refused).await;
     for (sequence, (tried, _, reason)) in (1..).step_by(2).zip(&bodies) {
         assert_eq!(reasons.get(&sequence).map(String::as_str), *reason, "{tried}");
         seen(
@@ -163,9 +163,14 @@ async fn t12_a_body_is_parked_with_its_reason_or_harmless() {
 }
 
 /// Reasons by place in SAMPLES, all of one subject.
-async fn parked(js: &async_nats::jetstream::Context, subject: &str) -> BTreeMap<u64, String> {
-    let mut parked = Vec::new();
-    rebuild::read(js, PARKED, &[], Begin::First, |event| parked.push(event.payload)).await.unwrap();
+async fn parked(js: &async_nats::jetstream::Context, subject: &str, count: usize) -> BTreeMap<u64, String> {
+    let (mut parked, deadline) = (Vec::new(), Instant::now() + SOON);
+    // A batch shows its views before it parks.
+    while parked.len() < count {
+        assert!(Instant::now() < deadline, "{} of {count} are parked", parked.len());
+        parked.clear();
+        rebuild::read(js, PARKED, &[], Begin::First, |event| parked.push(event.payload)).await.unwrap();
+    }
     let parked = parked.iter().map(|payload| serde_json::from_slice::<Parked>(payload).unwrap());
     parked
         .map(|parked| {

@@ -317,16 +317,21 @@ mod tests {
 
     /// What stands between the fences of one kind in the guide.
     fn guide(fence: &str) -> Vec<String> {
-        let guide = include_str!("../../../docs/alert-rules.md");
+        blocks(include_str!("../../../docs/alert-rules.md"), fence)
+    }
+
+    fn blocks(text: &str, fence: &str) -> Vec<String> {
         let begin = format!("```{fence}\n");
-        let blocks = guide.split(&begin).skip(1);
+        let blocks = text.split(&begin).skip(1);
         blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
     }
 
     #[test]
-    fn the_replay_of_the_guide_says_what_the_guide_says() {
-        let [rules, samples, printed] = guide("json").try_into().unwrap();
-        assert_eq!(replayed(&rules, &samples).unwrap(), printed.lines().collect::<Vec<_>>());
+    fn the_replays_of_guide_and_readme_say_what_stands_there() {
+        for blocks in [guide("json"), blocks(include_str!("../../../README.md"), "json")] {
+            let [rules, samples, printed] = blocks.try_into().unwrap();
+            assert_eq!(replayed(&rules, &samples).unwrap(), printed.lines().collect::<Vec<_>>());
+        }
     }
 
     #[test]
