@@ -14,7 +14,10 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("gateway", &["watchkeeper-nats", "watchkeeper-schemas", "watchkeeper-streams"]),
     ("agent", &["watchkeeper-schemas", "watchkeeper-streams"]),
     ("xtask", &[]),
-    ("bench", &["watchkeeper-gateway", "watchkeeper-schemas", "watchkeeper-streams", "xtask"]),
+    (
+        "bench",
+        &["watchkeeper-gateway", "watchkeeper-nats", "watchkeeper-schemas", "watchkeeper-streams", "xtask"],
+    ),
     ("tests", &[]),
 ];
 /// What has no place where decisions are made.
