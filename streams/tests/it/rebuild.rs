@@ -1,15 +1,17 @@
 //! Reading what a stream holds: all of it, from a place, the last of each subject; it ends.
 
 use crate::stack::{Server, number};
+use futures_util::StreamExt as _;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use watchkeeper_nats::Program;
 use watchkeeper_schemas::codec;
 use watchkeeper_schemas::subjects::{BACKFILL_SAMPLES, LIVE_SAMPLES, SampleSubject};
 use watchkeeper_streams::event::Event;
 use watchkeeper_streams::rebuild::{Begin, RebuildError, read};
 use watchkeeper_streams::runner::jetstream;
-use watchkeeper_streams::topology::{JOURNAL, SAMPLES};
+use watchkeeper_streams::topology::{JOURNAL, LATEST, SAMPLES, bucket_stream};
 
 #[tokio::test]
 async fn all_from_a_place_or_the_last_of_each_subject() {
@@ -92,4 +94,34 @@ async fn a_large_stream_is_read_and_decoded_without_overrunning_the_connection()
     assert_eq!(read(&context, SAMPLES, &[], Begin::First, decode).await.unwrap(), events);
     assert_eq!(last, events);
     assert_eq!((connected.events.disconnects(), connected.events.slow_consumers()), (0, 0), "overrun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_is_read_at_once_although_its_values_are_replaced_meanwhile() {
+    let server = Server::start();
+    let context = server.ready().await;
+    let (latest, bucket) = (context.get_key_value(LATEST).await.unwrap(), bucket_stream(LATEST));
+    let hosts: Vec<String> = (0..2_000).map(|number| format!("default.host-{number}")).collect();
+    let put = |number: usize| latest.put(&hosts[number % hosts.len()], vec![b'x'; 3_000].into());
+    let puts = futures_util::stream::iter(0..hosts.len()).map(put).buffer_unordered(100);
+    puts.for_each(|stored| async { _ = stored.unwrap() }).await;
+    for replaced in 0..100 {
+        let (begun, mut seen, now) = (Instant::now(), HashSet::new(), Notify::new());
+        let each = |event: Event| {
+            seen.insert(event.subject.to_string());
+            if seen.len() == replaced * 15 + 1 {
+                now.notify_one();
+            }
+        };
+        let reading = read(&context, &bucket, &[], Begin::LastPerSubject, each);
+        let replacing = async {
+            now.notified().await;
+            // In turn one that was read and one that is still to be read.
+            put(replaced * 977).await.unwrap();
+        };
+        tokio::join!(async { reading.await.unwrap() }, replacing);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?} in round {replaced}", begun.elapsed());
+        // What was replaced before its turn comes behind the last, to whoever follows.
+        assert!(seen.len() + 1 >= hosts.len(), "only {} hosts", seen.len());
+    }
 }
