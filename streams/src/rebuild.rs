@@ -15,6 +15,9 @@ use watchkeeper_schemas::subjects;
 const AHEAD_EVENTS_MAX: usize = 1_000_000;
 /// One pull is answered while the next waits at the server.
 const PULLS_UNDER_WAY: u64 = 2;
+/// Bytes of one pull; no event that is read so may be larger. Several reads share a connection, which the server cuts
+/// where more than 4 MB wait for it.
+const PULL_BYTES_MAX: usize = AHEAD_BYTES_MAX / 2;
 /// A read that receives nothing for this long has failed; the server forgets a reader that asks for nothing as long.
 const READ_STALL: Duration = Duration::from_secs(10);
 
@@ -106,7 +109,7 @@ impl Pulls {
             self.asked += 1;
             let pull = pull::BatchConfig {
                 batch: AHEAD_EVENTS_MAX,
-                max_bytes: AHEAD_BYTES_MAX,
+                max_bytes: PULL_BYTES_MAX,
                 expires: Some(PULL_EXPIRES),
                 idle_heartbeat: PULL_HEARTBEAT,
                 ..pull::BatchConfig::default()

@@ -19,7 +19,7 @@ use watchkeeper_streams::runner::jetstream;
 use watchkeeper_streams::topology::{Limits, ensure};
 
 /// Longest wait for anything that a test waits for, unless it says otherwise.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The server refuses more than 500 messages that wait for the disk.
 const PUBLISHES_AT_ONCE: usize = 200;
