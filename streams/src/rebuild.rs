@@ -6,8 +6,9 @@ use crate::topology::{AHEAD_BYTES_MAX, PULL_EXPIRES, PULL_HEARTBEAT};
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::Context;
-use async_nats::{StatusCode, Subject, Subscriber};
+use async_nats::{Client, StatusCode, Subject, Subscriber};
 use futures_util::StreamExt as _;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use watchkeeper_schemas::subjects;
 
@@ -20,6 +21,9 @@ const PULLS_UNDER_WAY: u64 = 2;
 const PULL_BYTES_MAX: usize = AHEAD_BYTES_MAX / 2;
 /// A read that receives nothing for this long has failed; the server forgets a reader that asks for nothing as long.
 const READ_STALL: Duration = Duration::from_secs(10);
+
+/// The connection is looked after this often while nothing comes.
+const LOOK_AFTER: Duration = Duration::from_millis(100);
 
 /// Where a read begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,18 +70,27 @@ pub async fn read(
     mut each: impl FnMut(Event),
 ) -> Result<u64, RebuildError> {
     let failed = |source: async_nats::Error| RebuildError::JetStream { stream: stream.to_owned(), source };
+    let client = context.client();
     let source = context.get_stream_no_info(stream).await.map_err(|e| failed(e.into()))?;
     let consumer = source.create_consumer(reader(filters, begin)).await.map_err(|e| failed(e.into()))?;
+    // An answer came: this connection stands.
+    let connects = client.statistics().connects.load(Ordering::Relaxed);
     let total = consumer.cached_info().num_pending;
     if total == 0 {
         return Ok(0);
     }
-    let inbox = context.client().new_inbox();
-    let answers = context.client().subscribe(format!("{inbox}.*")).await.map_err(|e| failed(e.into()))?;
+    let inbox = client.new_inbox();
+    let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|e| failed(e.into()))?;
     let mut pulls = Pulls { consumer, inbox, answers, asked: 0, ended: 0 };
     let (mut left, mut delivery) = (total, 0);
     while left > 0 {
-        let Ok(next) = tokio::time::timeout(READ_STALL, pulls.next_event()).await else {
+        let next = tokio::select! {
+            biased;
+            next = tokio::time::timeout(READ_STALL, pulls.next_event()) => next,
+            // The consumer may live on, but what it sent is lost.
+            () = reconnected(&client, connects) => return Err(failed("the connection was made anew".into())),
+        };
+        let Ok(next) = next else {
             return Err(RebuildError::Stalled { stream: stream.to_owned(), left });
         };
         let message = Message { message: next.map_err(failed)?, context: context.clone() };
@@ -91,6 +104,13 @@ pub async fn read(
         each(Event::new(&message, &info));
     }
     Ok(total)
+}
+
+/// Returns once the connection is another one than the `connects`-th.
+async fn reconnected(client: &Client, connects: u64) {
+    while client.statistics().connects.load(Ordering::Relaxed) == connects {
+        tokio::time::sleep(LOOK_AFTER).await;
+    }
 }
 
 /// Pulls of so many bytes, the next asked for while one is answered.

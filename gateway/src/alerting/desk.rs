@@ -207,8 +207,8 @@ impl Desk<'_> {
     pub async fn save_silence(&self, placed: PlacedSilence, cause: &str) -> Result<PlacedSilence, Problem> {
         let registry = self.registry()?;
         let team = registry.team(self.team).ok_or_else(|| Problem::not_found("no such team"))?;
-        let now = now();
-        if team.silences.iter().filter(|(_, it)| it.until > now).count() >= SILENCES_MAX {
+        let (is_new, now) = (placed.revision == 0, now());
+        if is_new && team.silences.iter().filter(|(_, it)| it.until > now).count() >= SILENCES_MAX {
             let detail = format!("a team has at most {SILENCES_MAX} silences that are not over");
             return Err(Problem::new(StatusCode::CONFLICT, detail));
         }

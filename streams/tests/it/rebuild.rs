@@ -125,3 +125,24 @@ async fn a_bucket_is_read_at_once_although_its_values_are_replaced_meanwhile() {
         assert!(seen.len() + 1 >= hosts.len(), "only {} hosts", seen.len());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_connection_is_lost_fails_at_once() {
+    let mut server = Server::start();
+    server.ready().await;
+    server.fleet().await.publish_samples(20_000).await;
+    let connected = server.connect(Program::Processors).await;
+    let context = jetstream(connected.client.clone());
+    let mut lost = None;
+    let cut = |_: Event| {
+        if lost.is_none() {
+            server.kill();
+            server.start_again();
+            lost = Some(Instant::now());
+        }
+    };
+    let told = read(&context, SAMPLES, &[], Begin::First, cut).await.unwrap_err();
+    let waited = lost.expect("an event came").elapsed();
+    assert!(matches!(told, RebuildError::JetStream { .. }), "{told}");
+    assert!(waited < Duration::from_secs(8), "{told} after {waited:?}");
+}

@@ -55,7 +55,7 @@ pub(super) struct Host {
     /// What is wrong with what it sends, and when that was last seen, in log time.
     pub(super) faults: BTreeMap<CompactString, u64>,
     /// When the last sample was taken by the host's own clock.
-    taken: u64,
+    pub(super) taken: u64,
     /// Event time of the first live sample after the last hole.
     pub(super) resumed: u64,
     /// What rules make of back-filled samples.

@@ -140,6 +140,12 @@ impl Machine {
         self.hosts.contains_key(host)
     }
 
+    /// The last accepted live sample of a host: when its own clock says it was taken, and its numbers.
+    #[must_use]
+    pub fn last_sample(&self, host: &str) -> Option<(u64, &Values)> {
+        self.hosts.get(host).map(|host| (host.taken, &host.last))
+    }
+
     /// What was decided before the first input.
     pub fn begin(&mut self, facts: Vec<AlertFact>) {
         facts.into_iter().for_each(|fact| self.put(fact));

@@ -25,23 +25,10 @@ pub(super) const REBOOTED: &str = "rebooted";
 /// Nobody watched for a while.
 pub(super) const BLIND: &str = "blind";
 
-/// Every built-in rule with its level.
-pub(super) const BUILT_IN: [(&str, Severity); 9] = [
-    (HOST_SILENT, Severity::Critical),
-    (INGEST_OUTAGE, Severity::Critical),
-    (CLOCK_SKEW, Severity::Warning),
-    (UNREADABLE, Severity::Warning),
-    (SHARED_IDENTITY, Severity::Warning),
-    (RULE_BROKEN, Severity::Warning),
-    (RECEIVER_FAILED, Severity::Warning),
-    (REBOOTED, Severity::Info),
-    (BLIND, Severity::Warning),
-];
-
 /// The level of a built-in rule; none: it is none.
 #[must_use]
 pub(super) fn built_in(id: &str) -> Option<Severity> {
-    BUILT_IN.iter().find(|(known, _)| *known == id).map(|(_, severity)| *severity)
+    watchkeeper_schemas::built_in::built_in(id).map(|it| it.severity)
 }
 
 /// A rule as saved, and ready to run.

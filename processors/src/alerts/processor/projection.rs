@@ -98,8 +98,8 @@ pub(super) fn read(subject: &str, payload: &[u8]) -> Read {
 }
 
 impl State {
-    /// The next input, with the facts that a tick speaks for; what is to be published of it, in order. `again` reads the
-    /// input once more where something was decided: hardly ever.
+    /// The next input, with the facts that a tick speaks for; what is to be published of it, in order. `again` reads a
+    /// back-filled sample once more where something was found in it: hardly ever.
     pub(super) fn step(
         &mut self,
         (sequence, time): (u64, UnixMs),
@@ -185,11 +185,13 @@ impl Team {
         if effects.is_empty() {
             return;
         }
-        let report = match again() {
-            Read::Host(_, Kind::Live(report) | Kind::Backfill(report)) => Some(report),
-            Read::Host(_, Kind::Unreadable(_) | Kind::Tick(_)) | Read::Tick(_) | Read::Nothing => None,
+        let is_retro = |effect: &Effect| matches!(effect, Effect::Transition(it) if it.retro);
+        let backfilled = match effects.iter().any(is_retro).then(again) {
+            Some(Read::Host(_, Kind::Backfill(report))) => Some(report),
+            Some(_) | None => None,
         };
-        let input = told::Place { team, sequence, time, report: report.as_deref() };
+        let machine = &self.machine;
+        let input = told::Place { team, sequence, time, machine, backfilled: backfilled.as_deref() };
         for (ordinal, effect) in (0..).zip(effects) {
             let one = match effect {
                 Effect::Transition(it) => {
@@ -315,6 +317,19 @@ mod tests {
         let evidence = fired.evidence.as_ref().unwrap();
         assert_eq!((evidence.values[0].metric.as_str(), evidence.values[0].value), ("cpu.usage_pct", 95.0));
         assert_eq!(evidence.time.0 - fired.since.0, 10_000);
+    }
+
+    #[test]
+    fn a_rule_that_is_true_when_it_is_saved_shows_the_sample_of_before() {
+        let mut facts: Vec<Fact> = known().into_iter().take(3).collect();
+        facts.extend(std::iter::repeat_with(|| known()[0].clone()).take(43));
+        // Spoken for by the tick of second 47, between two samples.
+        facts.push(saved("cpu.usage_pct > 90"));
+        let told = told(journal(facts), |_| false);
+        let Told::Transition(fired) = &told[0] else { unreachable!() };
+        let evidence = fired.evidence.as_ref().unwrap();
+        assert_eq!((evidence.values[0].metric.as_str(), evidence.values[0].value), ("cpu.usage_pct", 95.0));
+        assert_eq!((fired.time.0 - evidence.time.0, evidence.time), (2000, fired.samples[0].time));
     }
 
     #[test]

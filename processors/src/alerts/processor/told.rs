@@ -1,6 +1,8 @@
 //! What the machine decided, as ALERTS and NOTICES keep it, with the evidence. Pure.
 
-use crate::alerts::machine::{MetricKey, Notice, NoticeKind, Report, Sampled, Transition, TransitionKind};
+use crate::alerts::machine::{
+    Machine, MetricKey, Notice, NoticeKind, Report, Sampled, Transition, TransitionKind, Values,
+};
 use watchkeeper_schemas::alerting::EpisodeRef;
 use watchkeeper_schemas::episode::{
     AlertEvent, Evidence, EvidenceValue, RuleThen, SampleThen, TransitionWord, fingerprint,
@@ -13,12 +15,14 @@ use watchkeeper_schemas::rule::{Clear, Condition, Expr, MetricRef, Rule};
 /// Numbers in a piece of evidence at most.
 const EVIDENCE_VALUES_MAX: usize = 32;
 
-/// The input that decided.
+/// The input that decided, and the machine after it.
 pub(super) struct Place<'a> {
     pub(super) team: &'a TeamId,
     pub(super) sequence: u64,
     pub(super) time: UnixMs,
-    pub(super) report: Option<&'a Report>,
+    pub(super) machine: &'a Machine,
+    /// The back-filled sample, of which the machine keeps nothing.
+    pub(super) backfilled: Option<&'a Report>,
 }
 
 impl Place<'_> {
@@ -36,8 +40,13 @@ impl Place<'_> {
             TransitionKind::Acked => TransitionWord::Acked,
             TransitionKind::Resolved => TransitionWord::Resolved,
         };
-        let evidence = self.report.filter(|report| report.host == it.key.host);
-        let evidence = evidence.and_then(|report| self.evidence(report, &it.key.series, rule.as_ref()?));
+        let decided = match self.backfilled {
+            Some(report) if it.retro => Some((report.time, &report.values)),
+            // The newest sample decided: the machine keeps it, even where a tick made it look again.
+            _ if it.evidence.samples.is_empty() => None,
+            _ => self.machine.last_sample(&it.key.host),
+        };
+        let evidence = decided.and_then(|sample| evidence(sample, &it.key.series, rule.as_ref()?));
         let words = [&self.sequence.to_string(), &ordinal.to_string()];
         Some(AlertEvent {
             v: 1,
@@ -97,39 +106,39 @@ impl Place<'_> {
             time: self.time,
         })
     }
+}
 
-    /// The numbers of the sample that the rule reads, of the rows that the alert is about.
-    fn evidence(&self, report: &Report, series: &str, rule: &RuleThen) -> Option<Evidence> {
-        let rule: Rule = rule.text.parse().ok()?;
-        let mut metrics = Vec::new();
-        if let Condition::Threshold(threshold) = &rule.condition {
-            let clear = threshold.clear.iter().filter_map(|clear| match clear {
-                Clear::When(expr) => Some(expr),
-                Clear::Same { .. } => None,
-            });
-            let upper = threshold.critical.iter().map(|critical| &critical.when);
-            std::iter::once(&threshold.fire)
-                .chain(clear)
-                .chain(upper)
-                .for_each(|expr| collect(expr, &mut metrics));
-        }
-        let mut values = Vec::new();
-        for metric in metrics {
-            let Some(key) = MetricKey::find(&metric.name) else { continue };
-            let is_meant = |row: &str| {
-                let quoted = serde_json::Value::from(row).to_string();
-                row.is_empty() || series.is_empty() || series.contains(&quoted)
-            };
-            let rows = report.values.rows(&key).iter().filter(|it| is_meant(&it.label));
-            values.extend(rows.map(|it| EvidenceValue {
-                metric: metric.name.clone(),
-                row: it.label.to_string(),
-                value: it.number,
-            }));
-        }
-        values.truncate(EVIDENCE_VALUES_MAX);
-        (!values.is_empty()).then_some(Evidence { time: UnixMs(report.time), values })
+/// The numbers of the sample that the rule reads, of the rows that the alert is about.
+fn evidence((taken, sample): (u64, &Values), series: &str, rule: &RuleThen) -> Option<Evidence> {
+    let rule: Rule = rule.text.parse().ok()?;
+    let mut metrics = Vec::new();
+    if let Condition::Threshold(threshold) = &rule.condition {
+        let clear = threshold.clear.iter().filter_map(|clear| match clear {
+            Clear::When(expr) => Some(expr),
+            Clear::Same { .. } => None,
+        });
+        let upper = threshold.critical.iter().map(|critical| &critical.when);
+        std::iter::once(&threshold.fire)
+            .chain(clear)
+            .chain(upper)
+            .for_each(|expr| collect(expr, &mut metrics));
     }
+    let mut values = Vec::new();
+    for metric in metrics {
+        let Some(key) = MetricKey::find(&metric.name) else { continue };
+        let is_meant = |row: &str| {
+            let quoted = serde_json::Value::from(row).to_string();
+            row.is_empty() || series.is_empty() || series.contains(&quoted)
+        };
+        let rows = sample.rows(&key).iter().filter(|it| is_meant(&it.label));
+        values.extend(rows.map(|it| EvidenceValue {
+            metric: metric.name.clone(),
+            row: it.label.to_string(),
+            value: it.number,
+        }));
+    }
+    values.truncate(EVIDENCE_VALUES_MAX);
+    (!values.is_empty()).then_some(Evidence { time: UnixMs(taken), values })
 }
 
 fn sample(it: &Sampled) -> SampleThen {
