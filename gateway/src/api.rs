@@ -1,5 +1,6 @@
 //! What the gateway offers over HTTP. `table` lists every route; each handler stands with what it asks for.
 
+pub mod alert_defaults;
 pub mod alerts;
 pub mod audit;
 pub mod auth;

@@ -8,7 +8,7 @@ use crate::api::rules::RuleView;
 use crate::api::silences::{SilenceView, silences_during};
 use crate::app::App;
 use crate::audit::By;
-use crate::http::ask::{Ask, PageAsk, Reader};
+use crate::http::ask::{Ask, ById, PageAsk, Reader};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
@@ -64,19 +64,6 @@ impl AlertsAsk {
             && self.level.is_none_or(|level| view.level == level)
             && self.host.as_ref().is_none_or(|host| view.host == host.as_str())
             && self.rule.as_ref().is_none_or(|rule| view.rule == rule.as_str())
-    }
-}
-
-/// An alert by the `{id}` in the path.
-#[derive(Debug)]
-pub struct AlertAsk {
-    id: Option<EpisodeId>,
-}
-
-impl Ask for AlertAsk {
-    const QUERY: &'static [&'static str] = &[];
-    fn read(request: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { id: request.path("id").parse().ok() })
     }
 }
 
@@ -159,7 +146,11 @@ pub async fn list(
     params(("id" = EpisodeId, Path, description = "The alert")),
     responses((status = 200, description = "The alert", body = AlertView))
 )]
-pub async fn get(principal: Principal, app: Arc<App>, asked: AlertAsk) -> Result<Json<AlertView>, Problem> {
+pub async fn get(
+    principal: Principal,
+    app: Arc<App>,
+    asked: ById<EpisodeId>,
+) -> Result<Json<AlertView>, Problem> {
     let id = asked.id.ok_or_else(no_such_alert)?;
     let episode = find(&app, &principal, &id).await?;
     let notices = app
@@ -208,7 +199,7 @@ async fn find(app: &App, principal: &Principal, id: &EpisodeId) -> Result<Episod
 }
 
 /// The open episode that somebody speaks of.
-async fn open(app: &App, principal: &Principal, asked: AlertAsk) -> Result<EpisodeRef, Problem> {
+async fn open(app: &App, principal: &Principal, asked: ById<EpisodeId>) -> Result<EpisodeRef, Problem> {
     let EpisodeView { rule, host, series, episode, state, .. } =
         find(app, principal, &asked.id.ok_or_else(no_such_alert)?).await?.view;
     if state == EpisodeState::Resolved {
@@ -240,7 +231,7 @@ async fn tell(app: &App, principal: &Principal, action: Action, episode: &Episod
 pub async fn acknowledge(
     principal: Principal,
     app: Arc<App>,
-    asked: AlertAsk,
+    asked: ById<EpisodeId>,
     body: RemarkBody,
 ) -> Result<StatusCode, Problem> {
     let episode = open(&app, &principal, asked).await?;
@@ -259,7 +250,11 @@ pub async fn acknowledge(
         (status = 409, description = "It is over, or somebody was faster", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn withdraw(principal: Principal, app: Arc<App>, asked: AlertAsk) -> Result<StatusCode, Problem> {
+pub async fn withdraw(
+    principal: Principal,
+    app: Arc<App>,
+    asked: ById<EpisodeId>,
+) -> Result<StatusCode, Problem> {
     let episode = open(&app, &principal, asked).await?;
     desk(&app, &principal).acknowledge(episode.clone(), None).await?;
     tell(&app, &principal, Action::AlertWithdraw, &episode, "").await;
@@ -278,7 +273,7 @@ pub async fn withdraw(principal: Principal, app: Arc<App>, asked: AlertAsk) -> R
 pub async fn resolve(
     principal: Principal,
     app: Arc<App>,
-    asked: AlertAsk,
+    asked: ById<EpisodeId>,
     body: RemarkBody,
 ) -> Result<StatusCode, Problem> {
     let episode = open(&app, &principal, asked).await?;

@@ -49,7 +49,7 @@ impl Ask for AuditAsk {
     const QUERY: &'static [&'static str] = &["before", "limit", "kind"];
     fn read(request: &mut Reader<'_>) -> Option<Self> {
         let before = request.optional("before", |text| {
-            crate::api::hosting::revision(text).map_err(|_| "the next_page of the page before".into())
+            crate::http::ask::revision(text).map_err(|_| "the next_page of the page before".into())
         });
         let limit = request.optional("limit", limit).unwrap_or(LIMIT_USUAL);
         let kind = request.optional("kind", |text| text.parse().map_err(|()| kinds()));

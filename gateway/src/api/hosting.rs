@@ -1,20 +1,18 @@
 //! Hosts as people configure them.
 
-use crate::api::hosts::HostAsk;
 use crate::app::App;
 use crate::audit::{By, shown};
 use crate::fleet::watched::{ConfigView, EnrolmentView};
 use crate::hosting::enrolment::Token;
 use crate::hosting::form::{Form, INTERVAL_MS_USUAL, check};
 use crate::hosting::{Desk, Placed, no_such_host};
-use crate::http::ask::{Ask, Nothing, Reader};
+use crate::http::ask::{ById, Nothing, Removal};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -176,31 +174,6 @@ pub struct HostMade {
     enrolment: EnrolmentToken,
 }
 
-/// A host to be removed, by the `{id}` in the path, and its revision.
-#[derive(Debug)]
-pub struct RemoveAsk {
-    id: Option<HostId>,
-    revision: u64,
-}
-
-impl Ask for RemoveAsk {
-    const QUERY: &'static [&'static str] = &["revision"];
-    fn read(request: &mut Reader<'_>) -> Option<Self> {
-        let id = request.path("id").parse().ok();
-        let revision = request.required("revision", REVISION, revision)?;
-        Some(Self { id, revision })
-    }
-}
-
-const REVISION: &str = "the revision of what is to be removed";
-
-/// Reads a revision.
-pub(crate) fn revision(text: &str) -> Result<u64, Cow<'static, str>> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // What OpenAPI calls int64 ends there.
-    text.parse().ok().filter(|number| digits && *number <= i64::MAX.unsigned_abs()).ok_or(REVISION.into())
-}
-
 fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
     Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
 }
@@ -260,7 +233,7 @@ pub async fn create(
 pub async fn change(
     principal: Principal,
     app: Arc<App>,
-    asked: HostAsk,
+    asked: ById<HostId>,
     body: HostEdit,
 ) -> Result<Json<HostConfig>, Problem> {
     let HostEdit { name, tags, interval_ms, mounts, without, paused, revision } = body;
@@ -284,7 +257,7 @@ pub async fn change(
 pub async fn enrol_anew(
     principal: Principal,
     app: Arc<App>,
-    asked: HostAsk,
+    asked: ById<HostId>,
     body: AtRevision,
 ) -> Result<(StatusCode, Json<EnrolmentToken>), Problem> {
     let desk = desk(&app, &principal);
@@ -306,7 +279,11 @@ pub async fn enrol_anew(
         (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn remove(principal: Principal, app: Arc<App>, asked: RemoveAsk) -> Result<StatusCode, Problem> {
+pub async fn remove(
+    principal: Principal,
+    app: Arc<App>,
+    asked: Removal<HostId>,
+) -> Result<StatusCode, Problem> {
     let desk = desk(&app, &principal);
     let before = desk.host_at(asked.id.as_ref().ok_or_else(no_such_host)?, asked.revision)?;
     desk.remove(&before).await?;

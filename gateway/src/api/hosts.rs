@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::fleet::summary::HostSummary;
 use crate::fleet::{Fleet, Team};
 use crate::hosting::no_such_host;
-use crate::http::ask::{Ask, PageAsk, Reader};
+use crate::http::ask::{ById, PageAsk};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
 use bytes::Bytes;
@@ -16,20 +16,6 @@ use watchkeeper_schemas::ids::HostId;
 
 /// Bytes of a summary, for a first guess.
 const SUMMARY_BYTES_USUAL: usize = 512;
-
-/// A host by the `{id}` in the path.
-#[derive(Debug)]
-pub struct HostAsk {
-    /// The host, or nothing where no host can have that id.
-    pub id: Option<HostId>,
-}
-
-impl Ask for HostAsk {
-    const QUERY: &'static [&'static str] = &[];
-    fn read(request: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { id: request.path("id").parse().ok() })
-    }
-}
 
 /// Every host, in the order of ids: what a table shows.
 #[utoipa::path(
@@ -81,7 +67,7 @@ fn list_json(team: Option<&Team>, page: PageAsk) -> Bytes {
         (status = 503, description = "Hosts have not been read yet", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(principal: Principal, app: Arc<App>, asked: HostAsk) -> Result<Written, Problem> {
+pub async fn get(principal: Principal, app: Arc<App>, asked: ById<HostId>) -> Result<Written, Problem> {
     let fleet = app.fleet()?;
     find(&fleet, &principal, asked.id.as_ref())
         .map(|host| Written(host.full().clone()))

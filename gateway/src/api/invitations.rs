@@ -4,7 +4,7 @@ use crate::api::List;
 use crate::app::App;
 use crate::audit::By;
 use crate::fleet::watch::now;
-use crate::http::ask::{Ask, Nothing, Reader};
+use crate::http::ask::{ById, Nothing};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
@@ -84,17 +84,6 @@ pub struct InvitationMade {
     expires: UnixMs,
     /// Its place in the journal.
     revision: u64,
-}
-
-/// An invitation by the `{id}` in the path.
-#[derive(Debug)]
-pub struct InvitationAsk(Option<InvitationId>);
-
-impl Ask for InvitationAsk {
-    const QUERY: &'static [&'static str] = &[];
-    fn read(request: &mut Reader<'_>) -> Option<Self> {
-        Some(Self(request.path("id").parse().ok()))
-    }
 }
 
 /// Every invitation that is open.
@@ -188,10 +177,10 @@ fn no_such_invitation() -> Problem {
 pub async fn remove(
     principal: Principal,
     app: Arc<App>,
-    asked: InvitationAsk,
+    asked: ById<InvitationId>,
 ) -> Result<StatusCode, Problem> {
     let registry = app.identity.registry()?;
-    let id = asked.0.ok_or_else(no_such_invitation)?;
+    let id = asked.id.ok_or_else(no_such_invitation)?;
     let recorded = registry.team(&principal.team).and_then(|team| team.invitations.recorded(&id));
     let recorded = recorded.filter(|it| it.value.is_some()).ok_or_else(no_such_invitation)?;
     let scope = JournalScope::Team(principal.team.clone());

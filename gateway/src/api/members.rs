@@ -4,10 +4,9 @@
 //! two facts in an order, the registry passes over the one that would leave no owner, and its author is told so.
 
 use crate::api::List;
-use crate::api::hosting::revision;
 use crate::app::App;
 use crate::audit::By;
-use crate::http::ask::{Ask, Nothing, Reader};
+use crate::http::ask::{Ask, Nothing, Reader, revision};
 use crate::http::body::Body;
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;

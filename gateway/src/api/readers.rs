@@ -1,11 +1,10 @@
 //! Third-party tools that hear the public feed of a team, each with a credential of its own.
 
 use crate::api::List;
-use crate::api::hosting::revision;
 use crate::app::App;
 use crate::audit::By;
 use crate::hosting::enrolment::blocking;
-use crate::http::ask::{Ask, Nothing, Reader as Asking};
+use crate::http::ask::{Ask, Nothing, Reader as Asking, revision};
 use crate::http::body::Body;
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;

@@ -1,12 +1,11 @@
-//! Alert rules: listed, checked as they are typed, made, changed, removed; and who hears where a rule names nobody.
+//! Alert rules: listed, checked as they are typed, made, changed, removed.
 
 use crate::alerting::desk::{Desk, PlacedRule, no_such_rule, rules};
 use crate::alerting::form::{NAME_CHARS, check_policy, check_receivers, check_scope, check_text};
 use crate::api::List;
-use crate::api::hosting::revision;
 use crate::app::App;
 use crate::audit::{By, shown};
-use crate::http::ask::{Ask, Nothing, Reader};
+use crate::http::ask::{ById, Nothing, Removal};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
@@ -212,35 +211,6 @@ pub struct RuleChecked {
     error: Option<RuleError>,
 }
 
-/// A rule by the `{id}` in the path.
-#[derive(Debug)]
-pub struct RuleAsk {
-    id: Option<RuleId>,
-}
-
-impl Ask for RuleAsk {
-    const QUERY: &'static [&'static str] = &[];
-    fn read(request: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { id: request.path("id").parse().ok() })
-    }
-}
-
-/// A rule to be removed, and its revision.
-#[derive(Debug)]
-pub struct RemoveAsk {
-    id: Option<RuleId>,
-    revision: u64,
-}
-
-impl Ask for RemoveAsk {
-    const QUERY: &'static [&'static str] = &["revision"];
-    fn read(request: &mut Reader<'_>) -> Option<Self> {
-        let id = request.path("id").parse().ok();
-        let revision = request.required("revision", "the revision of the rule", revision)?;
-        Some(Self { id, revision })
-    }
-}
-
 fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
     Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
 }
@@ -281,7 +251,11 @@ pub async fn list(principal: Principal, app: Arc<App>, _: Nothing) -> Result<Jso
     params(("id" = RuleId, Path, description = "The rule")),
     responses((status = 200, description = "The rule", body = RuleView))
 )]
-pub async fn get(principal: Principal, app: Arc<App>, asked: RuleAsk) -> Result<Json<RuleView>, Problem> {
+pub async fn get(
+    principal: Principal,
+    app: Arc<App>,
+    asked: ById<RuleId>,
+) -> Result<Json<RuleView>, Problem> {
     let placed = desk(&app, &principal).rule(asked.id.as_ref().ok_or_else(no_such_rule)?)?;
     view(&app, &principal, placed)
 }
@@ -342,7 +316,7 @@ pub async fn create(
 pub async fn change(
     principal: Principal,
     app: Arc<App>,
-    asked: RuleAsk,
+    asked: ById<RuleId>,
     body: RuleEdit,
 ) -> Result<Json<RuleView>, Problem> {
     let desk = desk(&app, &principal);
@@ -378,7 +352,7 @@ pub async fn change(
 pub async fn switch(
     principal: Principal,
     app: Arc<App>,
-    asked: RuleAsk,
+    asked: ById<RuleId>,
     body: RuleStateEdit,
 ) -> Result<Json<RuleView>, Problem> {
     let desk = desk(&app, &principal);
@@ -402,94 +376,14 @@ pub async fn switch(
         (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn remove(principal: Principal, app: Arc<App>, asked: RemoveAsk) -> Result<StatusCode, Problem> {
+pub async fn remove(
+    principal: Principal,
+    app: Arc<App>,
+    asked: Removal<RuleId>,
+) -> Result<StatusCode, Problem> {
     let desk = desk(&app, &principal);
     let before = desk.rule_at(asked.id.as_ref().ok_or_else(no_such_rule)?, asked.revision)?;
     desk.remove_rule(&before).await?;
     tell(&app, &principal, Action::RuleDelete, (Some(&before), None)).await;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Who hears where a rule names nobody.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DefaultsView {
-    /// Who hears.
-    #[schema(value_type = Vec<String>)]
-    receivers: BTreeSet<String>,
-    /// Who hears next.
-    policy: Vec<Step>,
-    /// What a change must name.
-    revision: u64,
-}
-
-/// Who is to hear where a rule names nobody.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DefaultsEdit {
-    /// Who hears.
-    #[schema(value_type = Vec<String>, max_items = 32)]
-    receivers: BTreeSet<String>,
-    /// Who hears next.
-    #[schema(max_items = 5)]
-    policy: Vec<Step>,
-    /// The revision that the edit was made from; 0 for the first.
-    revision: u64,
-}
-
-impl Body for DefaultsEdit {
-    fn check(&self, mistakes: &mut Mistakes) {
-        check_receivers(mistakes, "receivers", &self.receivers);
-        check_policy(mistakes, &self.policy);
-    }
-}
-
-/// Who hears where a rule names nobody.
-#[utoipa::path(
-    get, path = "/api/v1/alert-defaults", tag = "alerts", operation_id = "get_alert_defaults",
-    responses((status = 200, description = "Who hears", body = DefaultsView))
-)]
-pub async fn defaults(
-    principal: Principal,
-    app: Arc<App>,
-    _: Nothing,
-) -> Result<Json<DefaultsView>, Problem> {
-    let registry = app.identity.registry()?;
-    let team = registry.team(&principal.team);
-    let defaults =
-        team.and_then(|team| team.alert_defaults.get(&principal.team)).cloned().unwrap_or_default();
-    let revision = team.map_or(0, |team| team.alert_defaults.revision(&principal.team));
-    Ok(Json(DefaultsView { receivers: defaults.receivers, policy: defaults.policy, revision }))
-}
-
-/// Says who hears where a rule names nobody.
-#[utoipa::path(
-    put, path = "/api/v1/alert-defaults", tag = "alerts", operation_id = "change_alert_defaults", request_body = DefaultsEdit,
-    responses(
-        (status = 200, description = "Who hears from now on", body = DefaultsView),
-        (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn change_defaults(
-    principal: Principal,
-    app: Arc<App>,
-    _: Nothing,
-    body: DefaultsEdit,
-) -> Result<Json<DefaultsView>, Problem> {
-    let DefaultsEdit { receivers, policy, revision } = body;
-    let registry = app.identity.registry()?;
-    let before =
-        registry.team(&principal.team).and_then(|team| team.alert_defaults.recorded(&principal.team));
-    let present = before.map_or(0, |before| before.revision);
-    if present != revision {
-        return Err(Problem::conflict(present));
-    }
-    let after = Defaults { receivers, policy };
-    let revision = desk(&app, &principal).set_defaults(after.clone(), revision).await?;
-    let deed = Deed {
-        before: before.and_then(|before| shown(&before.value)),
-        after: shown(&after),
-        ..By::from(&principal).did(Action::AlertDefaultsChange, &principal.team)
-    };
-    app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
-    Ok(Json(DefaultsView { receivers: after.receivers, policy: after.policy, revision }))
 }

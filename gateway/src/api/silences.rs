@@ -4,11 +4,10 @@ use crate::alerting::desk::{Desk, PlacedSilence, no_such_silence};
 use crate::alerting::episodes::EpisodeView;
 use crate::alerting::form::{REASON_CHARS, check_matchers, check_span};
 use crate::api::List;
-use crate::api::hosting::revision;
 use crate::app::App;
 use crate::audit::{By, shown};
 use crate::fleet::watch::now;
-use crate::http::ask::{Ask, Nothing, Reader};
+use crate::http::ask::{ById, Nothing, Removal};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
@@ -109,35 +108,6 @@ impl Body for SilenceEdit {
     }
 }
 
-/// A silence by the `{id}` in the path.
-#[derive(Debug)]
-pub struct SilenceAsk {
-    id: Option<SilenceId>,
-}
-
-impl Ask for SilenceAsk {
-    const QUERY: &'static [&'static str] = &[];
-    fn read(request: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { id: request.path("id").parse().ok() })
-    }
-}
-
-/// A silence to be ended, and its revision.
-#[derive(Debug)]
-pub struct RemoveAsk {
-    id: Option<SilenceId>,
-    revision: u64,
-}
-
-impl Ask for RemoveAsk {
-    const QUERY: &'static [&'static str] = &["revision"];
-    fn read(request: &mut Reader<'_>) -> Option<Self> {
-        let id = request.path("id").parse().ok();
-        let revision = request.required("revision", "the revision of the silence", revision)?;
-        Some(Self { id, revision })
-    }
-}
-
 /// Silences that overlap an episode and speak of its rule or host, or of neither.
 #[must_use]
 pub fn silences_during(team: &TeamFacts, episode: &EpisodeView) -> Vec<SilenceView> {
@@ -229,7 +199,7 @@ pub async fn create(
 pub async fn change(
     principal: Principal,
     app: Arc<App>,
-    asked: SilenceAsk,
+    asked: ById<SilenceId>,
     body: SilenceEdit,
 ) -> Result<Json<SilenceView>, Problem> {
     let desk = desk(&app, &principal);
@@ -253,7 +223,11 @@ pub async fn change(
         (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn remove(principal: Principal, app: Arc<App>, asked: RemoveAsk) -> Result<StatusCode, Problem> {
+pub async fn remove(
+    principal: Principal,
+    app: Arc<App>,
+    asked: Removal<SilenceId>,
+) -> Result<StatusCode, Problem> {
     let desk = desk(&app, &principal);
     let before = desk.silence_at(asked.id.as_ref().ok_or_else(no_such_silence)?, asked.revision)?;
     desk.remove_silence(&before).await?;

@@ -3,8 +3,8 @@
 //! is not described.
 
 use crate::api::{
-    alerts, audit, auth, description, docs, enrol, health, history, hosting, hosts, invitations, joining,
-    live, me, members, metrics, page, readers, rules, silences, system, team, tokens,
+    alert_defaults, alerts, audit, auth, description, docs, enrol, health, history, hosting, hosts,
+    invitations, joining, live, me, members, metrics, page, readers, rules, silences, system, team, tokens,
 };
 use crate::app::App;
 use crate::http::ask::{self, Ask};
@@ -118,8 +118,8 @@ pub fn table() -> Vec<Route> {
         route::<rules::__path_change, _, _>(Role::Admin, rules::change),
         route::<rules::__path_switch, _, _>(Role::Admin, rules::switch),
         route::<rules::__path_remove, _, _>(Role::Admin, rules::remove),
-        route::<rules::__path_defaults, _, _>(Role::Viewer, rules::defaults),
-        route::<rules::__path_change_defaults, _, _>(Role::Admin, rules::change_defaults),
+        route::<alert_defaults::__path_get, _, _>(Role::Viewer, alert_defaults::get),
+        route::<alert_defaults::__path_change, _, _>(Role::Admin, alert_defaults::change),
         route::<alerts::__path_list, _, _>(Role::Viewer, alerts::list),
         route::<alerts::__path_get, _, _>(Role::Viewer, alerts::get),
         route::<alerts::__path_acknowledge, _, _>(Role::Admin, alerts::acknowledge),

@@ -5,7 +5,7 @@ use crate::api::auth::Told;
 use crate::api::joining::NAME_CHARS_MAX;
 use crate::app::App;
 use crate::fleet::watch::now;
-use crate::http::ask::{Ask, Nothing, Reader};
+use crate::http::ask::{ById, Nothing};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Caller;
 use crate::http::problem::Problem;
@@ -156,17 +156,6 @@ pub async fn make(
     Ok((StatusCode::CREATED, Json(NewTokenView { token: text, view })))
 }
 
-/// One of one's tokens by the `{id}` in the path.
-#[derive(Debug)]
-pub struct TokenAsk(Option<TokenId>);
-
-impl Ask for TokenAsk {
-    const QUERY: &'static [&'static str] = &[];
-    fn read(request: &mut Reader<'_>) -> Option<Self> {
-        Some(Self(request.path("id").parse().ok()))
-    }
-}
-
 /// Revokes a token, on every gateway within a second.
 #[utoipa::path(
     delete, path = "/api/v1/me/tokens/{id}", tag = "me", operation_id = "revoke_token",
@@ -177,10 +166,10 @@ impl Ask for TokenAsk {
         (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn revoke(caller: Caller, app: Arc<App>, asked: TokenAsk) -> Result<StatusCode, Problem> {
+pub async fn revoke(caller: Caller, app: Arc<App>, asked: ById<TokenId>) -> Result<StatusCode, Problem> {
     let identity = &app.identity;
     let registry = identity.registry()?;
-    let id = asked.0.filter(|id| registry.tokens.get(id).is_some_and(|token| token.user == caller.user));
+    let id = asked.id.filter(|id| registry.tokens.get(id).is_some_and(|token| token.user == caller.user));
     let id = id.ok_or_else(|| Problem::not_found("no such token: /api/v1/me/tokens lists yours"))?;
     let fact = Fact::Token { id: id.clone(), value: None };
     record(&app, &caller.user, "revoked", fact, registry.tokens.revision(&id)).await?;

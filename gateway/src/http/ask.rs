@@ -5,6 +5,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use std::borrow::Cow;
+use std::str::FromStr;
 
 /// Pairs that are read from a query; more are refused.
 const PAIRS_MAX: usize = 32;
@@ -126,6 +127,50 @@ impl Ask for Nothing {
     fn read(_: &mut Reader<'_>) -> Option<Self> {
         Some(Self)
     }
+}
+
+/// Something by the `{id}` in the path.
+#[derive(Debug)]
+pub struct ById<T> {
+    /// Which; nothing where none can have that id.
+    pub id: Option<T>,
+}
+
+impl<T: FromStr> Ask for ById<T> {
+    const QUERY: &'static [&'static str] = &[];
+    fn read(request: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { id: request.path("id").parse().ok() })
+    }
+}
+
+/// Something to be removed, by the `{id}` in the path, and its revision.
+#[derive(Debug)]
+pub struct Removal<T> {
+    /// Which; nothing where none can have that id.
+    pub id: Option<T>,
+    /// What it must still be at.
+    pub revision: u64,
+}
+
+impl<T: FromStr> Ask for Removal<T> {
+    const QUERY: &'static [&'static str] = &["revision"];
+    fn read(request: &mut Reader<'_>) -> Option<Self> {
+        let id = request.path("id").parse().ok();
+        let revision = request.required("revision", REVISION, revision)?;
+        Some(Self { id, revision })
+    }
+}
+
+const REVISION: &str = "the revision of what is to be removed";
+
+/// Reads a revision.
+///
+/// # Errors
+/// What was expected.
+pub fn revision(text: &str) -> Result<u64, Cow<'static, str>> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // What OpenAPI calls int64 ends there.
+    text.parse().ok().filter(|number| digits && *number <= i64::MAX.unsigned_abs()).ok_or(REVISION.into())
 }
 
 /// A page of a list.
