@@ -82,7 +82,13 @@ impl Watcher {
                     self.cooling.retain(|place, _| kept(place));
                 }
             }
-            AlertFact::Rule { id, value: None } => _ = self.rules.remove(id.as_str()),
+            AlertFact::Rule { id, value: None } => {
+                if let Some(before) =
+                    self.rules.remove(id.as_str()).filter(|it| it.state != RuleState::Shadow)
+                {
+                    self.told.retain(|(key, it), _| key.rule != id.as_str() || names(&before, it));
+                }
+            }
             AlertFact::Host { id, value } => {
                 let is_paused = value.as_ref().is_some_and(|host| host.paused);
                 self.paused.remove(id.as_str());
