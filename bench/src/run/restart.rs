@@ -4,11 +4,13 @@ use super::keep_alive::Connection;
 use super::paced::{Line, Samples};
 use super::report::{Bound, Row};
 use super::spread::Spread;
-use super::system::{System, WHOLE, caught_up};
+use super::system::{System, WHOLE, caught_up, processors_context};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use watchkeeper_streams::rebuild::{self, Begin};
+use watchkeeper_streams::topology::{LATEST, bucket_stream};
 use xtask::stack::Program;
 
 const HOSTS: u32 = 10_000;
@@ -37,11 +39,13 @@ pub(super) fn run() -> Result<Vec<Row>> {
     })?;
     system.wait_for_hosts(HOSTS)?;
     let mut restarts = Restarts { system, runtime, line, samples };
+    let bare = restarts.bare_read()?;
     let gateway = restarts.of(&[Program::Gateway])?;
     let processors = restarts.of(&[Program::Processors])?;
     let both = restarts.of(&[Program::Processors, Program::Gateway])?;
     let row = |what, measured, bound| Row { what, measured, unit: "ms", bound };
     Ok(vec![
+        row("restart: a bare read of what the gateway reads, median", bare.p50_ms(), Bound::None),
         row("restart: gateway, 10,000 hosts, median", gateway.p50_ms(), Bound::AtMost(LIMIT_MS)),
         row("restart: gateway, the slowest", gateway.ms(1.0), Bound::None),
         row("restart: processors, 10,000 hosts, median", processors.p50_ms(), Bound::AtMost(LIMIT_MS)),
@@ -52,6 +56,20 @@ pub(super) fn run() -> Result<Vec<Row>> {
 }
 
 impl Restarts {
+    /// Times the bare read of the LATEST bucket, without whatever a program makes of it.
+    fn bare_read(&self) -> Result<Spread> {
+        self.runtime.block_on(async {
+            let context = processors_context(&self.system.stack).await?;
+            let mut times = Vec::with_capacity(ROUNDS);
+            for _ in 0..ROUNDS {
+                let begin = Instant::now();
+                rebuild::read(&context, &bucket_stream(LATEST), &[], Begin::LastPerSubject, |_| {}).await?;
+                times.push(begin.elapsed());
+            }
+            Ok(Spread::of(times))
+        })
+    }
+
     /// Times from starting these programs until the gateway is ready, lists every host and shows a sample that was
     /// stored while they were down.
     fn of(&mut self, programs: &[Program]) -> Result<Spread> {
