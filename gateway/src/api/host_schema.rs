@@ -62,7 +62,23 @@ pub fn host_view() -> Value {
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.extend(first.map(Value::from));
     }
+    spell_constants(&mut schema);
     schema
+}
+
+/// utoipa knows no `const` and would drop it; an `enum` of one says the same.
+fn spell_constants(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(word @ Value::String(_)) = fields.get("const").cloned() {
+                fields.remove("const");
+                fields.insert("enum".to_owned(), json!([word]));
+            }
+            fields.values_mut().for_each(spell_constants);
+        }
+        Value::Array(items) => items.iter_mut().for_each(spell_constants),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// What journal and clock say, which stands first.
@@ -180,5 +196,9 @@ mod tests {
             schema["properties"]["inventory"].is_object()
                 && schema["properties"]["disks"]["items"].is_object()
         );
+        let config = &schema["properties"]["config"]["properties"];
+        jsonschema::validate(&config["without"], &json!(["system", "load"])).unwrap();
+        assert!(!jsonschema::is_valid(&config["without"], &json!(["weather"])));
+        assert!(!jsonschema::is_valid(&config["flag"]["properties"]["reason"], &json!("weather")));
     }
 }

@@ -1585,7 +1585,7 @@ export interface components {
                      * FlagReason
                      * @description What a flagged host did.
                      */
-                    reason: string;
+                    reason: "flood" | "many_connections";
                     strikes: number;
                     /** Format: date-time */
                     until: string;
@@ -1596,7 +1596,7 @@ export interface components {
                 paused: boolean;
                 tags: string[];
                 /** Array_of_Collector */
-                without: (string)[];
+                without: ("cpu" | "cores" | "load" | "memory" | "swap" | "disks" | "disk_io" | "networks" | "temperatures" | "processes" | "pressure" | "system")[];
             } | null;
             cores?: {
                 core: string;
