@@ -2,7 +2,9 @@
 
 mod check;
 
-use crate::host_command::{AuditCommand, HostCommand};
+use crate::command::account::AccountCommand;
+use crate::command::audit::AuditCommand;
+use crate::command::host::HostCommand;
 use crate::http::site::Site;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -39,6 +41,9 @@ pub enum Command {
     /// Add hosts at the machine, without a log-in.
     #[command(subcommand)]
     Host(HostCommand),
+    /// Say who may log in, at the machine, without a log-in.
+    #[command(subcommand)]
+    Account(AccountCommand),
     /// Look after the audit.
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use watchkeeper_gateway::config::{Cli, Command, RunArgs};
-use watchkeeper_gateway::{health, host_command, machine, nats_folder, run};
+use watchkeeper_gateway::{command, health, machine, nats_folder, run};
 use watchkeeper_streams::program;
 
 /// Small pieces come and go with every sample; the system's allocator takes a tenth of the time for them.
@@ -22,8 +22,12 @@ fn main() -> ExitCode {
         },
         Command::Bootstrap(args) => machine::bootstrap(&args.secrets_dir, &mut std::io::stdout()),
         Command::RotateSigningKey(args) => machine::rotate(&args.secrets_dir, &mut std::io::stdout()),
-        Command::Host(command) => block_on(host_command::host(command, &mut std::io::stdout())),
-        Command::Audit(command) => block_on(host_command::audit(command, &mut std::io::stdout())),
+        Command::Host(asked) => block_on(command::host::host(asked, &mut std::io::stdout())),
+        Command::Account(asked) => {
+            let (input, out) = (&mut std::io::stdin().lock(), &mut std::io::stdout());
+            block_on(command::account::account(asked, input, out))
+        }
+        Command::Audit(asked) => block_on(command::audit::audit(asked, &mut std::io::stdout())),
         Command::Nats(command) => block_on(nats_folder::command(command, &mut std::io::stdout())),
         Command::Health(args) => health::ask(args.metrics_listen),
     };

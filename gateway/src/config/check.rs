@@ -163,6 +163,7 @@ mod tests {
             Command::Bootstrap(_)
             | Command::RotateSigningKey(_)
             | Command::Host(_)
+            | Command::Account(_)
             | Command::Audit(_)
             | Command::Nats(_)
             | Command::Health(_) => panic!("not asked for"),

@@ -209,7 +209,7 @@ fn foreign_page() -> Problem {
     Problem::forbidden("this did not come from a page of this gateway (Sec-Fetch-Site, Origin)")
 }
 
-fn word(role: Role) -> &'static str {
+pub(crate) fn word(role: Role) -> &'static str {
     match role {
         Role::Viewer => "viewer",
         Role::Admin => "admin",

@@ -144,6 +144,23 @@ impl Identity {
         Ok(())
     }
 
+    /// Changes what is known of a user.
+    ///
+    /// # Errors
+    /// 409 where somebody changed it meanwhile, 503 where NATS does not answer.
+    pub async fn change_user(
+        &self,
+        id: &UserId,
+        user: User,
+        author: &str,
+        cause: &str,
+    ) -> Result<(), Problem> {
+        let expected = self.registry()?.users.revision(id);
+        let (fact, scope) = (Fact::User { id: id.clone(), value: Some(user) }, JournalScope::Everyone);
+        self.record(Change { author, cause, scope, fact, expected }).await?;
+        Ok(())
+    }
+
     /// Keeps another password.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
     reason = "in tests a failed expectation is the message"
 )]
 
+mod account;
 mod alerting;
 mod answers;
 mod asking;
