@@ -1,5 +1,6 @@
 //! What an installation chooses for the processors.
 
+use crate::alerts::heartbeat;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,6 +85,9 @@ pub struct Config {
     /// File that holds its password.
     #[arg(long, env = "WATCHKEEPER_QUESTDB_PASSWORD_FILE")]
     pub questdb_password_file: Option<PathBuf>,
+    /// File that holds a URL: called each minute while alerts keep up, so that a service elsewhere notices when not.
+    #[arg(long, env = "WATCHKEEPER_HEARTBEAT_URL_FILE")]
+    pub heartbeat_url_file: Option<PathBuf>,
     /// Hours that QuestDB keeps raw samples.
     #[arg(long, env = "WATCHKEEPER_RAW_RETENTION_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=2160))]
     pub raw_retention_hours: u32,
@@ -125,6 +129,11 @@ impl Config {
                     }
                 }
             }
+        }
+        if let Some(file) = &self.heartbeat_url_file
+            && let Err(error) = heartbeat::url(file)
+        {
+            mistakes.push(format!("--heartbeat-url-file {}: {error}", file.display()));
         }
         mistakes.extend(self.mistakes_of_keepers());
         if self.replicas.is_multiple_of(2) {

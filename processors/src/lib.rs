@@ -9,6 +9,7 @@ pub mod latest;
 mod system;
 pub mod ticker;
 
+use crate::alerts::heartbeat;
 use crate::config::{Config, Name};
 use crate::history::History;
 use crate::latest::Latest;
@@ -36,7 +37,10 @@ pub async fn work(name: Name, config: &Config, mut shutdown: watch::Receiver<boo
             let history = History::new(config)?;
             run(runner, history).await
         }
-        Name::Alerts => alerts::processor::run(runner(config, ALERTS_CONSUMER, shutdown).await?).await,
+        Name::Alerts => {
+            let heartbeat = config.heartbeat_url_file.as_deref().map(heartbeat::url).transpose()?;
+            alerts::processor::run(runner(config, ALERTS_CONSUMER, shutdown).await?, heartbeat).await
+        }
         Name::Ticker => ticker::run(config, &mut shutdown).await,
         Name::Accounts => {
             let dir = config.nats_dir.as_deref().context("accounts needs the folder of the NATS server")?;

@@ -4,9 +4,11 @@ use crate::load::{fleet_connection, frame, sample};
 use crate::running::{Running, WITHOUT_AGENT, as_processors, start};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use watchkeeper_schemas::episode::{AlertEvent, TransitionWord};
@@ -248,15 +250,48 @@ fn damage_the_snapshot(running: &Running) {
     });
 }
 
+/// Whoever is called as the outside heartbeat; counts the calls.
+struct Outside {
+    url: String,
+    calls: Arc<AtomicU32>,
+}
+
+impl Outside {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/ping", listener.local_addr().unwrap());
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&calls);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut line = String::new();
+                let mut stream = BufReader::new(stream.unwrap());
+                stream.read_line(&mut line).unwrap();
+                assert_eq!(line, "GET /ping HTTP/1.1\r\n");
+                counted.fetch_add(1, Ordering::Relaxed);
+                stream.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            }
+        });
+        Self { url, calls }
+    }
+
+    fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+}
+
 /// A second program of processors, ended with the test.
 struct Second(Child);
 
 impl Second {
-    fn start(running: &Running) -> Self {
+    fn start(running: &Running, outside: &Outside) -> Self {
+        let file = running.data().join("heartbeat.url");
+        std::fs::write(&file, &outside.url).unwrap();
         let log = std::fs::File::create(running.data().join("logs/second.log")).unwrap();
         let mut command = Command::new(Profile::of_this_program().binary("watchkeeper-processors"));
         command.args(["--only", "ticker,alerts", "--nats", &running.nats_url(), "--nats-creds"]);
-        command.arg(&running.creds().processors).stdout(Stdio::null()).stderr(log);
+        command.arg(&running.creds().processors).arg("--heartbeat-url-file").arg(file);
+        command.stdout(Stdio::null()).stderr(log);
         Self(command.spawn().unwrap())
     }
 }
@@ -272,14 +307,19 @@ impl Drop for Second {
 #[test]
 fn of_two_programs_one_decides_and_the_other_goes_on_when_it_stops() {
     let (running, host) = system(97);
-    let second = Second::start(&running);
+    let outside = Outside::start();
+    let second = Second::start(&running, &outside);
     let shared = save_rule(&running, "shared", "cpu.usage_pct > 90 keep 1s");
     until(&running, "shared", "open");
+    assert_eq!(outside.calls(), 0, "who only waits for the lease keeps up nobody's heartbeat");
     let first = Pid::from_raw(running.pid(Program::Processors).unwrap() as i32).unwrap();
     kill_process(first, Signal::STOP).unwrap();
     std::thread::park_timeout(STOPPED);
     host.report(5);
     until(&running, "shared", "resolved");
+    running.wait("the outside heartbeat of who goes on", 30, |_| {
+        if outside.calls() > 0 { Ok(Some(())) } else { Ok(None) }
+    });
     kill_process(first, Signal::CONT).unwrap();
     remove_rule(&running, &shared);
     host.report(97);

@@ -1,6 +1,7 @@
 //! Alerts: the machine that decides, and the ways to run it over files.
 
 mod decision;
+pub mod heartbeat;
 mod line;
 pub mod machine;
 pub mod offline;

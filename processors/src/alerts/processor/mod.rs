@@ -11,6 +11,7 @@ mod outbox;
 mod projection;
 mod told;
 
+use crate::alerts::heartbeat;
 use async_nats::jetstream::context::Context;
 use facts::Placed;
 use outbox::{Outbox, OutboxError};
@@ -18,7 +19,9 @@ use projection::{Read, State, read};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_streams::event::Event;
 use watchkeeper_streams::lease::Lease;
 use watchkeeper_streams::pieces::Pieces;
@@ -47,6 +50,8 @@ type Error = async_nats::Error;
 pub struct Alerts {
     context: Context,
     work: Option<Work>,
+    /// The time of the newest tick whose decisions were published.
+    ticked: watch::Sender<UnixMs>,
 }
 
 /// What it knows, and what it has in hand.
@@ -63,23 +68,31 @@ struct Work {
     /// What inputs up to here decided was published.
     published: u64,
     outbox: Outbox,
+    /// The time of the newest tick.
+    ticked: UnixMs,
 }
 
-/// Evaluates for as long as the lease is ours, and waits for it otherwise.
+/// Evaluates for as long as the lease is ours, and waits for it otherwise; a heartbeat is the URL that is told so.
 ///
 /// # Errors
 /// When the streams stand there with settings that cannot be worked with.
-pub async fn run(runner: Runner) -> anyhow::Result<()> {
+pub async fn run(runner: Runner, heartbeat: Option<String>) -> anyhow::Result<()> {
     let holder = runner.connected.client.new_inbox();
     let mut lease = Lease::new(runner.context.clone(), LEASE_KEY, holder);
     let mut shutdown = runner.shutdown.clone();
+    let (ticked, ticked_seen) = watch::channel(UnixMs(0));
+    let mut beats = JoinSet::new();
+    if let Some(url) = heartbeat {
+        beats.spawn(heartbeat::keep(url, ticked_seen));
+    }
     let mut ended = Ok(());
     while ended.is_ok() && until_held(&mut lease, &mut shutdown).await {
         tracing::info!("this program evaluates alerts");
         let (stop, stopped) = watch::channel(false);
         let runner = Runner { shutdown: stopped, ..runner.clone() };
+        let ticked = ticked.clone();
         let mut running = tokio::spawn(async move {
-            let mut alerts = Alerts { context: runner.context.clone(), work: None };
+            let mut alerts = Alerts { context: runner.context.clone(), work: None, ticked };
             let ended = runner.run(&mut alerts).await;
             alerts.finish().await;
             ended
@@ -138,6 +151,7 @@ impl Processor for Alerts {
         };
         match work.batch(&self.context, batch).await {
             Ok(()) => {
+                self.ticked.send_replace(work.ticked);
                 self.work = Some(work);
                 Ok(())
             }
@@ -214,6 +228,7 @@ impl Work {
             journal_read,
             published,
             outbox: Outbox::default(),
+            ticked: UnixMs(0),
         })
     }
 
@@ -271,10 +286,11 @@ impl Work {
         }
         let again = || read(&event.subject, &event.payload);
         let input = again();
-        if let Read::Tick(journal) = &input
-            && *journal > self.journal_read
-        {
-            self.read_journal(context, *journal).await?;
+        if let Read::Tick(journal) = &input {
+            self.ticked = event.received;
+            if *journal > self.journal_read {
+                self.read_journal(context, *journal).await?;
+            }
         }
         let told = self.state.step((event.sequence, event.received), input, again, &mut self.facts);
         if event.sequence > self.published {
