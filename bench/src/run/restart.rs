@@ -5,10 +5,13 @@ use super::paced::{Line, Samples};
 use super::report::{Bound, Row};
 use super::spread::Spread;
 use super::system::{System, WHOLE, caught_up, processors_context};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use watchkeeper_gateway::fleet::{Entry, Fleet};
+use watchkeeper_schemas::subjects::bucket_filter;
+use watchkeeper_streams::event::Event;
 use watchkeeper_streams::rebuild::{self, Begin};
 use watchkeeper_streams::topology::{LATEST, bucket_stream};
 use xtask::stack::Program;
@@ -39,13 +42,14 @@ pub(super) fn run() -> Result<Vec<Row>> {
     })?;
     system.wait_for_hosts(HOSTS)?;
     let mut restarts = Restarts { system, runtime, line, samples };
-    let bare = restarts.bare_read()?;
+    let (bare, folded) = restarts.bare_read()?;
     let gateway = restarts.of(&[Program::Gateway])?;
     let processors = restarts.of(&[Program::Processors])?;
     let both = restarts.of(&[Program::Processors, Program::Gateway])?;
     let row = |what, measured, bound| Row { what, measured, unit: "ms", bound };
     Ok(vec![
         row("restart: a bare read of what the gateway reads, median", bare.p50_ms(), Bound::None),
+        row("restart: folding that, without a read, median", folded.p50_ms(), Bound::None),
         row("restart: gateway, 10,000 hosts, median", gateway.p50_ms(), Bound::AtMost(LIMIT_MS)),
         row("restart: gateway, the slowest", gateway.ms(1.0), Bound::None),
         row("restart: processors, 10,000 hosts, median", processors.p50_ms(), Bound::AtMost(LIMIT_MS)),
@@ -56,17 +60,31 @@ pub(super) fn run() -> Result<Vec<Row>> {
 }
 
 impl Restarts {
-    /// Times the bare read of the LATEST bucket, without whatever a program makes of it.
-    fn bare_read(&self) -> Result<Spread> {
+    /// Times the bare read of the LATEST bucket, and the fold of what was read: what a gateway cannot do without.
+    fn bare_read(&self) -> Result<(Spread, Spread)> {
         self.runtime.block_on(async {
             let context = processors_context(&self.system.stack).await?;
-            let mut times = Vec::with_capacity(ROUNDS);
+            let prefix = bucket_filter(LATEST);
+            let prefix = prefix.trim_end_matches('>');
+            let (mut reads, mut folds) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
             for _ in 0..ROUNDS {
-                let begin = Instant::now();
-                rebuild::read(&context, &bucket_stream(LATEST), &[], Begin::LastPerSubject, |_| {}).await?;
-                times.push(begin.elapsed());
+                let (begin, mut events) = (Instant::now(), Vec::with_capacity(HOSTS as usize));
+                let each = |event| events.push(event);
+                rebuild::read(&context, &bucket_stream(LATEST), &[], Begin::LastPerSubject, each).await?;
+                reads.push(begin.elapsed());
+                let (begin, mut fleet) = (Instant::now(), Fleet::default());
+                for Event { subject, payload, sequence, received, .. } in &events {
+                    let key = subject.strip_prefix(prefix).unwrap_or_default();
+                    fleet.apply(Entry { key, view: Some(payload), revision: *sequence }, *received)?;
+                }
+                folds.push(begin.elapsed());
+                ensure!(
+                    fleet.hosts().count() == HOSTS as usize,
+                    "{} hosts of {HOSTS}",
+                    fleet.hosts().count()
+                );
             }
-            Ok(Spread::of(times))
+            Ok((Spread::of(reads), Spread::of(folds)))
         })
     }
 
