@@ -104,7 +104,10 @@ impl Read {
             Some(None) => Row::OfSeries,
         };
         // A checked rule names known metrics only.
-        Self { metric: MetricKey::find(&metric.name).unwrap_or(MetricKey::Known(u16::MAX)), row }
+        Self {
+            metric: MetricKey::find(&metric.name).unwrap_or(MetricKey::Custom(CompactString::default())),
+            row,
+        }
     }
 
     /// The number for a series.
@@ -113,7 +116,7 @@ impl Read {
         match &self.row {
             Row::Fixed(pin) => values.get(&self.metric, pin),
             Row::OfSeries => values.get(&self.metric, label),
-            Row::Any => values.rows(&self.metric).first().map(|value| value.number),
+            Row::Any => values.rows(&self.metric).next().map(|(_, number)| number),
         }
     }
 }
@@ -295,13 +298,36 @@ impl Ask {
         by_absent || self.reads.iter().filter(of_series).any(|read| read.get(values, label).is_some())
     }
 
+    /// Whether nothing or something becomes true by a sample, for a series with which nothing is wrong.
+    #[must_use]
+    pub(super) fn stirs(&self, values: &Values, label: &str) -> bool {
+        let seen = Seen { values, label, windows: &[] };
+        let holds = |node: &Node| seen.truth(node, &mut Met::default()) == Some(true);
+        holds(&self.fire) || self.critical.as_ref().is_some_and(holds)
+    }
+
+    /// Whether these are the rows for which a sample has a number, in their order.
+    #[must_use]
+    pub(super) fn has_labels<'a>(&self, values: &Values, mut known: impl Iterator<Item = &'a str>) -> bool {
+        let mut each = self.reads.iter().filter(|read| read.row == Row::OfSeries);
+        match (&self.series, each.next(), each.next()) {
+            (Series::Each { pin, .. }, Some(read), None) => {
+                let labels = values.rows(&read.metric).map(|(label, _)| label);
+                labels.filter(|label| pin.as_ref().is_none_or(|pin| pin == label)).eq(known)
+            }
+            _ => {
+                self.labels(values).iter().all(|label| known.next() == Some(label)) && known.next().is_none()
+            }
+        }
+    }
+
     /// The rows for which a sample has a number of a rule with a series for each.
     #[must_use]
     pub(super) fn labels(&self, values: &Values) -> Vec<CompactString> {
         let Series::Each { pin, .. } = &self.series else { return Vec::new() };
         let mut labels: Vec<CompactString> = Vec::new();
         for read in self.reads.iter().filter(|read| read.row == Row::OfSeries) {
-            labels.extend(values.rows(&read.metric).iter().map(|value| value.label.clone()));
+            labels.extend(values.rows(&read.metric).map(|(label, _)| CompactString::from(label)));
         }
         labels.retain(|label| pin.as_ref().is_none_or(|pin| pin == label.as_str()));
         labels.sort_unstable();
