@@ -194,7 +194,7 @@ impl Machine {
         };
         let rules = self.rules.len();
         let now = self.now;
-        let host = self.hosts.entry(id.into()).or_insert_with(|| Host::new(rules));
+        let host = self.hosts.entry(id.into()).or_insert_with(|| Box::new(Host::new(rules)));
         let was_paused = host.watched.paused;
         let resumed = was_paused && !watched.paused;
         host.watched = watched;

@@ -58,7 +58,7 @@ pub struct Machine {
     rules: Vec<Entry>,
     /// What people changed of the built-in rules.
     built_ins: BTreeMap<CompactString, SavedRule>,
-    hosts: BTreeMap<CompactString, Host>,
+    hosts: BTreeMap<CompactString, Box<Host>>,
     silences: BTreeMap<String, Silence>,
     defaults: Defaults,
     voices: BTreeMap<Key, Voice>,

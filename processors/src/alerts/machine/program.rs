@@ -19,6 +19,8 @@ pub(super) struct Program {
 /// What a rule asks of samples.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
+    /// The whole condition where it is no more than this.
+    plain: Option<Plain>,
     fire: Node,
     clear: Option<Node>,
     critical: Option<Node>,
@@ -60,6 +62,27 @@ pub(super) struct Verdict {
     pub(super) value: Option<(f64, bool)>,
     /// The left side of the deciding comparison, or where none is true of the first one.
     pub(super) seen: Option<f64>,
+}
+
+/// A scalar compared with a number: so are most rules.
+#[derive(Debug, Clone)]
+struct Plain {
+    metric: MetricKey,
+    cmp: Cmp,
+    limit: f64,
+}
+
+impl Plain {
+    fn of(fire: &Node) -> Option<Self> {
+        match fire {
+            Node::Compare(
+                Term::Metric(Read { metric, row: Row::Fixed(label) }),
+                cmp,
+                Term::Number(limit),
+            ) if label.is_empty() => Some(Self { metric: metric.clone(), cmp: *cmp, limit: *limit }),
+            Node::Or(_) | Node::And(_) | Node::Not(_) | Node::Compare(..) | Node::Absent(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -135,7 +158,9 @@ impl Program {
                 let clear = it.clear.as_ref().and_then(|clear| clear.expr(&it.fire));
                 let clear = clear.map(|clear| making.node(&clear));
                 let critical = it.critical.as_ref().map(|critical| making.node(&critical.when));
+                let plain = Plain::of(&fire).filter(|_| critical.is_none());
                 Some(Ask {
+                    plain,
                     fire,
                     clear,
                     critical,
@@ -298,7 +323,18 @@ impl Ask {
         by_absent || self.reads.iter().filter(of_series).any(|read| read.get(values, label).is_some())
     }
 
-    /// Whether nothing or something becomes true by a sample, for a series with which nothing is wrong.
+    /// Whether a sample carries the only series, and nothing becomes wrong with it.
+    #[must_use]
+    pub(super) fn stays_well(&self, values: &Values) -> bool {
+        match &self.plain {
+            Some(Plain { metric, cmp, limit }) => {
+                values.get(metric, "").is_some_and(|number| !cmp.holds(number, *limit))
+            }
+            None => self.series == Series::One && self.is_carried(values, "") && !self.stirs(values, ""),
+        }
+    }
+
+    /// Whether something becomes true by a sample, for a series with which nothing is wrong.
     #[must_use]
     pub(super) fn stirs(&self, values: &Values, label: &str) -> bool {
         let seen = Seen { values, label, windows: &[] };

@@ -46,46 +46,46 @@ pub(super) struct Look<'a> {
 impl Machine {
     /// A sample of the live lane.
     pub(super) fn live(&mut self, mut report: Report) {
-        let id = CompactString::from(&report.host);
-        let Some(host) = self.hosts.get_mut(&id) else {
+        let mut room = self.room();
+        let Some(host) = self.hosts.get_mut(report.host.as_str()) else {
             self.counts.unknown += 1;
             return;
         };
         let Some(accepted) = host.accept(&mut report, self.now) else {
             self.counts.late += 1;
             if host.is_another_agent(&report, self.now) {
-                self.fault(SHARED_IDENTITY, &id);
+                self.fault(SHARED_IDENTITY, &report.host);
             }
             return;
         };
-        let (paused, t, was_silent) = (host.watched.paused, accepted.at.t, !host.silent.is_empty());
+        let (id, t, mut found) = (report.host.as_str(), accepted.at.t, Vec::new());
+        let (paused, was_silent) = (host.watched.paused, !host.silent.is_empty());
+        if !paused {
+            let look = Look {
+                values: &host.last,
+                at: accepted.at,
+                feed: Some(accepted.broken),
+                seen: self.now,
+                sequence: self.sequence,
+            };
+            for (rule, watch) in self.rules.iter_mut().zip(&mut host.runs) {
+                look.at_rule(rule, watch, &mut room, &mut |key, finding| found.push((key, finding)), id);
+            }
+        }
         if was_silent {
-            self.came_back(&id);
+            self.came_back(id);
         }
         if paused {
             return;
         }
         if accepted.rebooted && !was_silent {
-            self.tell_once(Key::new(REBOOTED, &id, ""), t, "the host started anew");
+            self.tell_once(Key::new(REBOOTED, id, ""), t, "the host started anew");
         }
-        let skew = || Key::new(CLOCK_SKEW, &id, "");
+        let skew = || Key::new(CLOCK_SKEW, id, "");
         match accepted.skew {
             Some(true) => self.fire(skew(), Episode::of_fact(self.sequence, t, None)),
             Some(false) => self.close(&skew(), Reason::Ok, t),
             None => {}
-        }
-        let mut room = self.room();
-        let Some(host) = self.hosts.get_mut(&id) else { return };
-        let look = Look {
-            values: &host.last,
-            at: accepted.at,
-            feed: Some(accepted.broken),
-            seen: self.now,
-            sequence: self.sequence,
-        };
-        let mut found = Vec::new();
-        for (rule, watch) in self.rules.iter_mut().zip(&mut host.runs) {
-            look.at_rule(rule, watch, &mut room, &mut |key, finding| found.push((key, finding)), &id);
         }
         found.into_iter().for_each(|(key, finding)| self.apply(key, finding, t));
     }
@@ -277,8 +277,7 @@ impl Look<'_> {
         match watch {
             Watch::Off => true,
             Watch::Well { seen } => {
-                let is_carried = ask.series == Series::One && ask.is_carried(self.values, "");
-                let stays = is_carried && !ask.stirs(self.values, "");
+                let stays = ask.stays_well(self.values);
                 if stays {
                     *seen = self.seen;
                 }

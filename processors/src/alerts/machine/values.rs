@@ -8,6 +8,9 @@ use watchkeeper_schemas::rule::CUSTOM_PREFIX;
 use watchkeeper_schemas::sample::Sample;
 
 const SECTIONS: usize = Section::ALL.len();
+/// Room that is made for a sample before it is looked at.
+const ROWS_USUAL: usize = 32;
+const NUMBERS_USUAL: usize = 256;
 /// Stands where a row has no number: unlike one that is not a number it equals itself.
 const ABSENT: f64 = f64::INFINITY;
 
@@ -86,9 +89,9 @@ impl Values {
         for row in known.chunk_by(|a, b| (a.0, &a.1) == (b.0, &b.1)) {
             let Some((section, label, ..)) = row.first() else { continue };
             let mut numbers = row.iter().peekable();
-            making.row(*section, label, |place| {
-                numbers.next_if(|it| it.2 == place).map_or(f64::NAN, |(.., number)| *number)
-            });
+            let columns = 0..COLUMNS[*section].len();
+            let number = |place| numbers.next_if(|it| it.2 == place).map_or(f64::NAN, |(.., number)| *number);
+            making.row(*section, label, columns.map(number));
         }
         making.done()
     }
@@ -96,11 +99,15 @@ impl Values {
     /// Every number of a sample of the catalogue.
     #[must_use]
     pub fn of(sample: &Sample) -> Self {
-        let mut making = Making::default();
-        for (place, section) in Section::ALL.into_iter().enumerate() {
+        let mut making = Making {
+            labels: Vec::with_capacity(ROWS_USUAL),
+            numbers: Vec::with_capacity(NUMBERS_USUAL),
+            ..Making::default()
+        };
+        for (place, (section, metrics)) in Section::ALL.into_iter().zip(&*COLUMNS).enumerate() {
             let begin = making.labels.len();
             section.rows(sample, |label, row| {
-                making.row(place, label, |column| COLUMNS[place][column].read(row));
+                making.row(place, label, metrics.iter().map(|metric| metric.read(row)));
             });
             making.sort(place, begin);
         }
@@ -131,12 +138,13 @@ impl Values {
     #[must_use]
     pub fn get(&self, metric: &MetricKey, label: &str) -> Option<f64> {
         let number = match metric {
+            // The first section is that of scalars: it has one row or none.
+            MetricKey::Known(Column { section: 0, place }) => {
+                *self.numbers.get(*place).filter(|_| self.rows[0] == 1 && label.is_empty())?
+            }
             MetricKey::Known(column) => {
                 let (labels, numbers) = self.table(column.section);
-                let row = match labels {
-                    [only] => (only == label).then_some(0)?,
-                    labels => labels.binary_search_by(|known| known.as_str().cmp(label)).ok()?,
-                };
+                let row = labels.binary_search_by(|known| known.as_str().cmp(label)).ok()?;
                 *numbers.get(row * COLUMNS[column.section].len() + column.place)?
             }
             MetricKey::Custom(name) if label.is_empty() => {
@@ -170,10 +178,10 @@ struct Making {
 
 impl Making {
     /// One more row at the end, if it has a number.
-    fn row(&mut self, section: usize, label: &str, mut read: impl FnMut(usize) -> f64) {
+    fn row(&mut self, section: usize, label: &str, numbers: impl Iterator<Item = f64>) {
         let begin = self.numbers.len();
         let finite = |number: f64| if number.is_finite() { number } else { ABSENT };
-        self.numbers.extend((0..COLUMNS[section].len()).map(|column| finite(read(column))));
+        self.numbers.extend(numbers.map(finite));
         if self.numbers[begin..].iter().all(|number| *number == ABSENT) {
             self.numbers.truncate(begin);
             return;
