@@ -133,7 +133,7 @@ impl State {
     }
 
     /// The state as bytes; none where a machine cannot be written.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, async_nats::Error> {
+    pub(super) fn encode(&self) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         let (mut teams, mut machines) = (Vec::with_capacity(self.teams.len()), Vec::new());
         for (team, Team { known, machine }) in &self.teams {
             let machine = machine.snapshot()?;
