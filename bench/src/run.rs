@@ -3,6 +3,7 @@
 //! A limit that does not hold makes the command fail; a goal only shows.
 
 mod agent;
+mod alerts;
 mod authorize;
 mod bare_stream;
 mod clients;
@@ -41,6 +42,8 @@ pub struct Options {
 pub enum Benchmark {
     /// Size of a usual host's sample; time to write, read and render it
     Codec,
+    /// The alert machine: evaluations, memory, snapshot, at 10,000 hosts × 20 rules
+    Alerts,
     /// What it costs to know who asks, and of which team (starts a nats-server)
     Authorize,
     /// Decode and fold of a replayed stream beside the bare read of the same stream (starts a nats-server)
@@ -63,6 +66,7 @@ impl Benchmark {
     fn run(self) -> Result<Vec<Row>> {
         match self {
             Self::Codec => codec::run(),
+            Self::Alerts => alerts::run(),
             Self::Authorize => authorize::run(),
             Self::Replay => replay::run(),
             Self::Live => live::run(),

@@ -16,7 +16,14 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("xtask", &[]),
     (
         "bench",
-        &["watchkeeper-gateway", "watchkeeper-nats", "watchkeeper-schemas", "watchkeeper-streams", "xtask"],
+        &[
+            "watchkeeper-gateway",
+            "watchkeeper-nats",
+            "watchkeeper-processors",
+            "watchkeeper-schemas",
+            "watchkeeper-streams",
+            "xtask",
+        ],
     ),
     ("tests", &[]),
 ];

@@ -2,12 +2,13 @@
 
 use super::Machine;
 use super::effect::{Key, Reason, TEAM, TransitionKind};
-use super::host::{Host, Watch};
-use super::instance::{HELD_MS, Instance, Phase};
+use super::host::Host;
+use super::instance::{HELD_MS, Phase};
 use super::program::Program;
 use super::reports::no_data_key;
 use super::rules::{Entry, RECEIVER_FAILED, built_in};
 use super::voice::Episode;
+use super::watch::Watch;
 use compact_str::CompactString;
 use std::collections::BTreeSet;
 use watchkeeper_schemas::alerting::{AlertFact, EpisodeRef, RuleState, SavedRule, WatchedHost};
@@ -68,7 +69,7 @@ impl Machine {
         match place {
             Err(place) => {
                 self.rules.insert(place, entry);
-                self.hosts.values_mut().for_each(|host| host.runs.insert(place, Watch::default()));
+                self.hosts.values_mut().for_each(|host| host.runs.insert(place, Watch::Off));
                 self.rescope_rule(place, Reason::OutOfScope);
             }
             Ok(place) => {
@@ -118,18 +119,20 @@ impl Machine {
                 kept.insert(Key::new(&id, host_id, ""));
             }
             let Some(watch) = host.runs.get_mut(place) else { continue };
-            let before = watch.instances.len();
-            watch.instances.retain_mut(|instance| ask.is_some_and(|ask| instance.reform(ask)));
-            rule.instances -= before - watch.instances.len();
-            // Without an expression no instance was kept.
-            for instance in &mut watch.instances {
-                let series = ask.map_or(CompactString::default(), |ask| ask.series_text(&instance.label));
-                let key = Key::new(&id, host_id, &series);
-                instance.no_data &= no_data;
-                kept.extend(Some(no_data_key(&key)).filter(|_| no_data));
-                kept.insert(key);
-            }
-            if watch.on {
+            let before = watch.instances();
+            let is_on = watch.open(|open| {
+                open.instances.retain_mut(|instance| ask.is_some_and(|ask| instance.reform(ask)));
+                // Without an expression no instance was kept.
+                for instance in &mut open.instances {
+                    let series = ask.map_or(CompactString::default(), |ask| ask.series_text(&instance.label));
+                    let key = Key::new(&id, host_id, &series);
+                    instance.no_data &= no_data;
+                    kept.extend(Some(no_data_key(&key)).filter(|_| no_data));
+                    kept.insert(key);
+                }
+            });
+            rule.instances -= before - watch.instances();
+            if is_on.is_some() {
                 self.again.insert((host_id.clone(), id.clone()), true);
             }
         }
@@ -152,13 +155,14 @@ impl Machine {
         let on = rule.asks() && is_in;
         let silence_ends = !(is_in && rule.silence().is_some()) && host.silent.remove(&id).is_some();
         let Some(watch) = host.runs.get_mut(place) else { return };
-        let was = std::mem::replace(&mut watch.on, on);
+        let was = watch.is_on();
         if !was && on {
+            *watch = Watch::on();
             self.again.entry((host_id.into(), id)).or_insert(false);
         } else if was && !on || silence_ends {
-            rule.instances -= watch.instances.len();
-            watch.instances.clear();
-            rule.unwatched -= std::mem::take(&mut watch.unwatched);
+            let before = std::mem::replace(watch, if on { Watch::on() } else { Watch::Off });
+            rule.instances -= before.instances();
+            rule.unwatched -= before.unwatched();
             self.close_all(|key| key.rule == id && key.host == host_id, gone);
         }
     }
@@ -171,7 +175,7 @@ impl Machine {
         for host in self.hosts.values_mut() {
             host.silent.remove(&id);
             if let Some(watch) = host.runs.get_mut(place) {
-                *watch = Watch::default();
+                *watch = Watch::Off;
             }
         }
         self.close_all(|key| key.rule == id, reason);
@@ -182,24 +186,24 @@ impl Machine {
             self.close_all(|key| key.host == id, Reason::Deleted);
             let host = self.hosts.remove(id).unwrap_or_default();
             for (rule, watch) in self.rules.iter_mut().zip(&host.runs) {
-                rule.instances -= watch.instances.len();
-                rule.unwatched -= watch.unwatched;
+                rule.instances -= watch.instances();
+                rule.unwatched -= watch.unwatched();
             }
             self.outage.iter_mut().for_each(|outage| _ = outage.hosts.remove(id));
             return;
         };
         let rules = self.rules.len();
         let now = self.now;
-        let host = self.hosts.entry(id.into()).or_insert_with(|| Host::new(rules));
+        let host = self.hosts.entry(id.into()).or_insert_with(|| Box::new(Host::new(rules)));
         let was_paused = host.watched.paused;
         let resumed = was_paused && !watched.paused;
         host.watched = watched;
         if host.watched.paused && !was_paused {
-            host.runs.iter_mut().flat_map(|watch| &mut watch.instances).for_each(Instance::pause);
+            host.runs.iter_mut().for_each(Watch::pause);
         }
         if resumed {
             host.restart_limits(now);
-            for (rule, _) in self.rules.iter().zip(&host.runs).filter(|(_, watch)| watch.on) {
+            for (rule, _) in self.rules.iter().zip(&host.runs).filter(|(_, watch)| watch.is_on()) {
                 self.again.entry((id.into(), rule.id.clone())).or_insert(false);
             }
         }
@@ -228,11 +232,13 @@ impl Machine {
             && let Some(ask) = self.rules[place].program.as_ref().and_then(|program| program.ask.as_ref())
             && let Some(watch) = self.hosts.get_mut(&key.host).and_then(|host| host.runs.get_mut(place))
         {
-            let own = watch.instances.iter_mut().filter(|it| ask.series_text(&it.label) == key.series);
-            for instance in own {
-                instance.phase = Phase::Held { until, critical };
-                is_held = true;
-            }
+            watch.open(|open| {
+                let own = open.instances.iter_mut().filter(|it| ask.series_text(&it.label) == key.series);
+                for instance in own {
+                    instance.phase = Phase::Held { until, critical };
+                    is_held = true;
+                }
+            });
         }
         self.close(&key, Reason::Manual, self.now);
         if let Some(voice) = self.voices.get_mut(&key).filter(|_| !is_held) {

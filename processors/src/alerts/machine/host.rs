@@ -1,9 +1,10 @@
 //! One host as its samples show it: which are new, when they were taken, when it was last heard of.
 
 use super::input::Report;
-use super::instance::{Instance, Moment};
+use super::instance::Moment;
 use super::retro::Retro;
 use super::values::Values;
+use super::watch::Watch;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -59,20 +60,9 @@ pub(super) struct Host {
     /// Event time of the first live sample after the last hole.
     pub(super) resumed: u64,
     /// What rules make of back-filled samples.
-    pub(super) retro: Option<Retro>,
+    pub(super) retro: Option<Box<Retro>>,
     /// What each rule makes of it, in the order of the rules.
     pub(super) runs: Vec<Watch>,
-}
-
-/// What one rule makes of one host.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(super) struct Watch {
-    /// Whether the rule watches it.
-    pub(super) on: bool,
-    /// Its series, sorted by label.
-    pub(super) instances: Vec<Instance>,
-    /// Series of the last sample that have no place.
-    pub(super) unwatched: usize,
 }
 
 /// A sample that was accepted.
@@ -91,7 +81,7 @@ pub(super) struct Accepted {
 impl Host {
     /// A host that never reported, with a place for each rule.
     pub(super) fn new(rules: usize) -> Self {
-        Self { runs: (0..rules).map(|_| Watch::default()).collect(), ..Self::default() }
+        Self { runs: vec![Watch::Off; rules], ..Self::default() }
     }
 
     /// In milliseconds; watching a host more closely never shortens it.
@@ -136,7 +126,7 @@ impl Host {
     }
 
     /// Takes a sample; none: an earlier boot, or one that was there before.
-    pub(super) fn accept(&mut self, report: &Report, now: u64) -> Option<Accepted> {
+    pub(super) fn accept(&mut self, report: &mut Report, now: u64) -> Option<Accepted> {
         let is_new_boot = self.boots.last() != Some(&report.boot);
         if is_new_boot && self.boots.contains(&report.boot) || !is_new_boot && report.seq <= self.seq {
             return None;
@@ -165,7 +155,7 @@ impl Host {
         self.live = now;
         self.life = Some(now);
         self.answered = true;
-        self.last = report.values.clone();
+        self.last = std::mem::take(&mut report.values);
         let at = Moment { t, now, hole_ms: self.hole_ms(), stepped, edited: false };
         let broken = is_first || stepped || hole || is_new_boot;
         Some(Accepted { at, broken, rebooted: is_new_boot && !is_first, skew: self.skew() })
@@ -197,21 +187,14 @@ impl Host {
     /// Limits begin anew: after a gap of the log, or when it is watched again.
     pub(super) fn restart_limits(&mut self, now: u64) {
         self.life = self.life.map(|_| now);
-        for instance in self.runs.iter_mut().flat_map(|run| &mut run.instances) {
-            instance.seen = now;
-            instance.missing = instance.missing.map(|_| now);
-        }
+        self.runs.iter_mut().for_each(|watch| watch.restart_limits(now));
     }
 
     /// The broker's clock fell.
     pub(super) fn fall_back(&mut self, by: u64) {
         let back = |time: &mut u64| *time = time.saturating_sub(by);
         back(&mut self.live);
-        self.faults.values_mut().chain(self.retro.iter_mut().map(Retro::read_mut)).for_each(back);
-        for instance in self.runs.iter_mut().flat_map(|run| &mut run.instances) {
-            if let super::instance::Phase::Held { until, .. } = &mut instance.phase {
-                *until = until.saturating_sub(by);
-            }
-        }
+        self.faults.values_mut().chain(self.retro.iter_mut().map(|retro| retro.read_mut())).for_each(back);
+        self.runs.iter_mut().for_each(|watch| watch.fall_back(by));
     }
 }

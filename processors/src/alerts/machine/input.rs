@@ -3,6 +3,7 @@
 use super::values::Values;
 use watchkeeper_schemas::alerting::AlertFact;
 use watchkeeper_schemas::ids::BootId;
+use watchkeeper_schemas::sample::Sample;
 
 /// One input, at its place in the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,4 +46,20 @@ pub struct Report {
     pub clock_step_ms: i64,
     /// Its numbers.
     pub values: Values,
+}
+
+impl Report {
+    /// What alerts need of a sample.
+    #[must_use]
+    pub fn of(sample: &Sample) -> Self {
+        Self {
+            host: sample.host.to_string(),
+            boot: sample.boot,
+            seq: sample.seq,
+            time: sample.time.0,
+            interval_ms: sample.interval_ms,
+            clock_step_ms: sample.clock_step_ms,
+            values: Values::of(sample),
+        }
+    }
 }

@@ -129,16 +129,34 @@ impl Instance {
     #[must_use]
     pub(super) fn new(label: CompactString, ask: &Ask, now: u64) -> Self {
         let windows = ask.windows.iter().map(|_| Window::default()).collect();
+        Self { windows, ..Self::well(label, now) }
+    }
+
+    /// A series of which there is nothing to remember but when its last sample was read, in log time.
+    #[must_use]
+    pub(super) fn well(label: CompactString, seen: u64) -> Self {
         Self {
             label,
             phase: Phase::Ok,
             critical: None,
             upper: false,
-            seen: now,
+            seen,
             missing: None,
             no_data: false,
-            windows,
+            windows: Box::default(),
         }
+    }
+
+    /// Whether there is nothing else to remember of it.
+    #[must_use]
+    pub(super) fn is_well(&self) -> bool {
+        let Self { label: _, phase, critical, upper, seen: _, missing, no_data, windows } = self;
+        *phase == Phase::Ok
+            && critical.is_none()
+            && !upper
+            && missing.is_none()
+            && !no_data
+            && windows.is_empty()
     }
 
     /// Whether an episode is open.

@@ -12,18 +12,20 @@ mod reports;
 mod retro;
 mod rules;
 mod saying;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tick;
 mod values;
 mod voice;
+mod watch;
 mod window;
 
 pub use effect::{
     Effect, Evidence, Key, Notice, NoticeKind, Reason, Sampled, TEAM, Transition, TransitionKind,
 };
 pub use input::{Input, Kind, Report};
-pub use values::{MetricKey, Value, Values};
+pub use values::{Column, MetricKey, Value, Values};
 
 use compact_str::CompactString;
 use host::Host;
@@ -56,10 +58,9 @@ pub struct Machine {
     rules: Vec<Entry>,
     /// What people changed of the built-in rules.
     built_ins: BTreeMap<CompactString, SavedRule>,
-    hosts: BTreeMap<CompactString, Host>,
+    hosts: BTreeMap<CompactString, Box<Host>>,
     silences: BTreeMap<String, Silence>,
     defaults: Defaults,
-    #[serde(with = "pairs")]
     voices: BTreeMap<Key, Voice>,
     outage: Option<Outage>,
     /// What was read and ignored.
@@ -103,7 +104,7 @@ impl Machine {
         self.now = self.now.max(input.time);
         self.watching_since.get_or_insert(self.now);
         match input.kind {
-            Kind::Live(report) => self.live(&report),
+            Kind::Live(report) => self.live(*report),
             Kind::Backfill(report) => self.backfill(&report),
             Kind::Unreadable(host) => self.unreadable(&host),
             Kind::Tick(facts) => self.tick(facts),
@@ -114,24 +115,6 @@ impl Machine {
         let mut effects = std::mem::take(&mut self.out);
         effects.sort_by(|a, b| a.order().cmp(&b.order()));
         effects
-    }
-
-    /// The state as bytes.
-    ///
-    /// # Errors
-    /// None that a state of this machine can cause.
-    pub fn snapshot(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(self)
-    }
-
-    /// The machine as it was when the snapshot was taken.
-    ///
-    /// # Errors
-    /// When the bytes are no snapshot of this version.
-    pub fn restore(snapshot: &[u8]) -> serde_json::Result<Self> {
-        let mut machine: Self = serde_json::from_slice(snapshot)?;
-        machine.rules.iter_mut().for_each(Entry::compile);
-        Ok(machine)
     }
 
     /// Whether the host is there.
@@ -335,22 +318,5 @@ impl Machine {
             }
             Matcher::Severity(severity) => *severity == level,
         })
-    }
-}
-
-/// A map whose keys are no texts, as JSON.
-mod pairs {
-    use super::{BTreeMap, Key, Voice};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<Key, Voice>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Key, Voice>, D::Error> {
-        Ok(Vec::<(Key, Voice)>::deserialize(from)?.into_iter().collect())
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Program {
 /// What a rule asks of samples.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
+    /// The whole condition where it is no more than this.
+    plain: Option<Plain>,
     fire: Node,
     clear: Option<Node>,
     critical: Option<Node>,
@@ -60,6 +62,27 @@ pub(super) struct Verdict {
     pub(super) value: Option<(f64, bool)>,
     /// The left side of the deciding comparison, or where none is true of the first one.
     pub(super) seen: Option<f64>,
+}
+
+/// A scalar compared with a number: so are most rules.
+#[derive(Debug, Clone)]
+struct Plain {
+    metric: MetricKey,
+    cmp: Cmp,
+    limit: f64,
+}
+
+impl Plain {
+    fn of(fire: &Node) -> Option<Self> {
+        match fire {
+            Node::Compare(
+                Term::Metric(Read { metric, row: Row::Fixed(label) }),
+                cmp,
+                Term::Number(limit),
+            ) if label.is_empty() => Some(Self { metric: metric.clone(), cmp: *cmp, limit: *limit }),
+            Node::Or(_) | Node::And(_) | Node::Not(_) | Node::Compare(..) | Node::Absent(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -104,7 +127,10 @@ impl Read {
             Some(None) => Row::OfSeries,
         };
         // A checked rule names known metrics only.
-        Self { metric: MetricKey::find(&metric.name).unwrap_or(MetricKey::Known(u16::MAX)), row }
+        Self {
+            metric: MetricKey::find(&metric.name).unwrap_or(MetricKey::Custom(CompactString::default())),
+            row,
+        }
     }
 
     /// The number for a series.
@@ -113,7 +139,7 @@ impl Read {
         match &self.row {
             Row::Fixed(pin) => values.get(&self.metric, pin),
             Row::OfSeries => values.get(&self.metric, label),
-            Row::Any => values.rows(&self.metric).first().map(|value| value.number),
+            Row::Any => values.rows(&self.metric).next().map(|(_, number)| number),
         }
     }
 }
@@ -132,7 +158,9 @@ impl Program {
                 let clear = it.clear.as_ref().and_then(|clear| clear.expr(&it.fire));
                 let clear = clear.map(|clear| making.node(&clear));
                 let critical = it.critical.as_ref().map(|critical| making.node(&critical.when));
+                let plain = Plain::of(&fire).filter(|_| critical.is_none());
                 Some(Ask {
+                    plain,
                     fire,
                     clear,
                     critical,
@@ -295,13 +323,47 @@ impl Ask {
         by_absent || self.reads.iter().filter(of_series).any(|read| read.get(values, label).is_some())
     }
 
+    /// Whether a sample carries the only series, and nothing becomes wrong with it.
+    #[must_use]
+    pub(super) fn stays_well(&self, values: &Values) -> bool {
+        match &self.plain {
+            Some(Plain { metric, cmp, limit }) => {
+                values.get(metric, "").is_some_and(|number| !cmp.holds(number, *limit))
+            }
+            None => self.series == Series::One && self.is_carried(values, "") && !self.stirs(values, ""),
+        }
+    }
+
+    /// Whether something becomes true by a sample, for a series with which nothing is wrong.
+    #[must_use]
+    pub(super) fn stirs(&self, values: &Values, label: &str) -> bool {
+        let seen = Seen { values, label, windows: &[] };
+        let holds = |node: &Node| seen.truth(node, &mut Met::default()) == Some(true);
+        holds(&self.fire) || self.critical.as_ref().is_some_and(holds)
+    }
+
+    /// Whether these are the rows for which a sample has a number, in their order.
+    #[must_use]
+    pub(super) fn has_labels<'a>(&self, values: &Values, mut known: impl Iterator<Item = &'a str>) -> bool {
+        let mut each = self.reads.iter().filter(|read| read.row == Row::OfSeries);
+        match (&self.series, each.next(), each.next()) {
+            (Series::Each { pin, .. }, Some(read), None) => {
+                let labels = values.rows(&read.metric).map(|(label, _)| label);
+                labels.filter(|label| pin.as_ref().is_none_or(|pin| pin == label)).eq(known)
+            }
+            _ => {
+                self.labels(values).iter().all(|label| known.next() == Some(label)) && known.next().is_none()
+            }
+        }
+    }
+
     /// The rows for which a sample has a number of a rule with a series for each.
     #[must_use]
     pub(super) fn labels(&self, values: &Values) -> Vec<CompactString> {
         let Series::Each { pin, .. } = &self.series else { return Vec::new() };
         let mut labels: Vec<CompactString> = Vec::new();
         for read in self.reads.iter().filter(|read| read.row == Row::OfSeries) {
-            labels.extend(values.rows(&read.metric).iter().map(|value| value.label.clone()));
+            labels.extend(values.rows(&read.metric).map(|(label, _)| CompactString::from(label)));
         }
         labels.retain(|label| pin.as_ref().is_none_or(|pin| pin == label.as_str()));
         labels.sort_unstable();

@@ -2,13 +2,13 @@
 
 use super::Machine;
 use super::effect::{Effect, Key, NoticeKind, Reason, Sampled, TEAM, TransitionKind};
-use super::host::Watch;
 use super::input::Report;
 use super::instance::{Change, Instance, Moment, Phase, worse};
 use super::program::{Ask, Seen};
 use super::rules::{BLIND, CLOCK_SKEW, Entry, REBOOTED, SHARED_IDENTITY, UNREADABLE};
 use super::values::Values;
 use super::voice::Episode;
+use super::watch::Watch;
 use super::{Notice, Transition};
 use compact_str::CompactString;
 use watchkeeper_schemas::rule::Series;
@@ -45,47 +45,48 @@ pub(super) struct Look<'a> {
 
 impl Machine {
     /// A sample of the live lane.
-    pub(super) fn live(&mut self, report: &Report) {
-        let id = CompactString::from(&report.host);
-        let Some(host) = self.hosts.get_mut(&id) else {
+    pub(super) fn live(&mut self, mut report: Report) {
+        let mut room = self.room();
+        let Some(host) = self.hosts.get_mut(report.host.as_str()) else {
             self.counts.unknown += 1;
             return;
         };
-        let Some(accepted) = host.accept(report, self.now) else {
+        let Some(accepted) = host.accept(&mut report, self.now) else {
             self.counts.late += 1;
-            if host.is_another_agent(report, self.now) {
-                self.fault(SHARED_IDENTITY, &id);
+            if host.is_another_agent(&report, self.now) {
+                self.fault(SHARED_IDENTITY, &report.host);
             }
             return;
         };
-        let (paused, t) = (host.watched.paused, accepted.at.t);
-        let was_silent = self.came_back(&id);
+        let (id, t, mut found) = (report.host.as_str(), accepted.at.t, Vec::new());
+        let (paused, was_silent) = (host.watched.paused, !host.silent.is_empty());
+        if !paused {
+            let look = Look {
+                values: &host.last,
+                at: accepted.at,
+                feed: Some(accepted.broken),
+                seen: self.now,
+                sequence: self.sequence,
+            };
+            for (rule, watch) in self.rules.iter_mut().zip(&mut host.runs) {
+                look.at_rule(rule, watch, &mut room, &mut |key, finding| found.push((key, finding)), id);
+            }
+        }
+        if was_silent {
+            self.came_back(id);
+        }
         if paused {
             return;
         }
         if accepted.rebooted && !was_silent {
-            self.tell_once(Key::new(REBOOTED, &id, ""), t, "the host started anew");
+            self.tell_once(Key::new(REBOOTED, id, ""), t, "the host started anew");
         }
-        let skew = Key::new(CLOCK_SKEW, &id, "");
+        let skew = || Key::new(CLOCK_SKEW, id, "");
         match accepted.skew {
-            Some(true) => self.fire(skew, Episode::of_fact(self.sequence, t, None)),
-            Some(false) => self.close(&skew, Reason::Ok, t),
+            Some(true) => self.fire(skew(), Episode::of_fact(self.sequence, t, None)),
+            Some(false) => self.close(&skew(), Reason::Ok, t),
             None => {}
         }
-        let Some(mut host) = self.hosts.remove(&id) else { return };
-        let look = Look {
-            values: &host.last,
-            at: accepted.at,
-            feed: Some(accepted.broken),
-            seen: self.now,
-            sequence: self.sequence,
-        };
-        let mut found = Vec::new();
-        let mut room = self.room();
-        for (rule, watch) in self.rules.iter_mut().zip(&mut host.runs).filter(|(_, watch)| watch.on) {
-            look.at_rule(rule, watch, &mut room, &mut |key, finding| found.push((key, finding)), &id);
-        }
-        self.hosts.insert(id, host);
         found.into_iter().for_each(|(key, finding)| self.apply(key, finding, t));
     }
 
@@ -114,15 +115,13 @@ impl Machine {
         self.fire(Key::new(rule, id, ""), Episode::of_fact(self.sequence, now, None));
     }
 
-    /// The host is no longer silent; whether it was.
-    fn came_back(&mut self, id: &str) -> bool {
+    /// The host is no longer silent.
+    fn came_back(&mut self, id: &str) {
         let now = self.now;
-        let Some(host) = self.hosts.get_mut(id) else { return false };
-        let silent = std::mem::take(&mut host.silent);
-        for rule in silent.keys() {
-            self.close(&Key::new(rule, id, ""), Reason::Ok, now);
+        let Some(host) = self.hosts.get_mut(id) else { return };
+        for rule in std::mem::take(&mut host.silent).into_keys() {
+            self.close(&Key::new(&rule, id, ""), Reason::Ok, now);
         }
-        !silent.is_empty()
     }
 
     /// The rules that facts touched look once at the last sample of the hosts that facts touched.
@@ -130,23 +129,15 @@ impl Machine {
         for ((host_id, rule_id), edited) in std::mem::take(&mut self.again) {
             let Ok(place) = self.rules.binary_search_by(|rule| rule.id.cmp(&rule_id)) else { continue };
             let mut room = self.room();
-            let Some(mut host) = self.hosts.remove(&host_id) else { continue };
+            let Some(host) = self.hosts.get_mut(&host_id) else { continue };
             let moment = host.last_moment(self.now, edited).filter(|_| !host.watched.paused);
-            let mut found = Vec::new();
-            if let (Some(at), Some(watch)) = (moment, host.runs.get_mut(place).filter(|watch| watch.on)) {
+            let (t, mut found) = (host.t, Vec::new());
+            if let (Some(at), Some(watch)) = (moment, host.runs.get_mut(place)) {
                 let look =
                     Look { values: &host.last, at, feed: None, seen: host.live, sequence: self.sequence };
-                let rule = &mut self.rules[place];
-                look.at_rule(
-                    rule,
-                    watch,
-                    &mut room,
-                    &mut |key, finding| found.push((key, finding)),
-                    &host_id,
-                );
+                let found = &mut |key, finding| found.push((key, finding));
+                look.at_rule(&mut self.rules[place], watch, &mut room, found, &host_id);
             }
-            let t = host.t;
-            self.hosts.insert(host_id, host);
             for (key, finding) in found {
                 if let (true, Finding::Over(samples)) = (edited, &finding) {
                     self.deciding = one_or_two(*samples);
@@ -247,31 +238,61 @@ impl Look<'_> {
         host: &str,
     ) {
         let Some(ask) = rule.program.as_ref().and_then(|program| program.ask.as_ref()) else { return };
-        let labels = match ask.series {
-            Series::One if ask.is_carried(self.values, "") => vec![CompactString::default()],
-            Series::One => Vec::new(),
-            Series::Each { .. } => ask.labels(self.values),
-        };
-        let unwatched = std::mem::take(&mut watch.unwatched);
-        for label in labels {
-            let place = watch.instances.binary_search_by(|instance| instance.label.cmp(&label));
-            let Err(place) = place else { continue };
-            rule.full |= *room == 0 || rule.instances >= RULE_INSTANCES_MAX;
-            if rule.full {
-                watch.unwatched += 1;
-                continue;
-            }
-            *room -= 1;
-            rule.instances += 1;
-            watch.instances.insert(place, Instance::new(label, ask, self.seen));
+        if self.stays_well(ask, watch) {
+            return;
         }
-        rule.unwatched = rule.unwatched - unwatched + watch.unwatched;
-        for instance in &mut watch.instances {
-            let key = Key::new(&rule.id, host, &ask.series_text(&instance.label));
-            self.at_instance(ask, instance, &mut |finding| {
-                let own = !matches!(finding, Finding::DataAgain);
-                found(if own { key.clone() } else { no_data_key(&key) }, finding);
-            });
+        watch.open(|open| {
+            let labels = match ask.series {
+                Series::One if ask.is_carried(self.values, "") => vec![CompactString::default()],
+                Series::One => Vec::new(),
+                Series::Each { .. } => ask.labels(self.values),
+            };
+            let unwatched = std::mem::take(&mut open.unwatched);
+            for label in labels {
+                let place = open.instances.binary_search_by(|instance| instance.label.cmp(&label));
+                let Err(place) = place else { continue };
+                rule.full |= *room == 0 || rule.instances >= RULE_INSTANCES_MAX;
+                if rule.full {
+                    open.unwatched += 1;
+                    continue;
+                }
+                *room -= 1;
+                rule.instances += 1;
+                open.instances.insert(place, Instance::new(label, ask, self.seen));
+            }
+            rule.unwatched = rule.unwatched - unwatched + open.unwatched;
+            for instance in &mut open.instances {
+                let series = ask.series_text(&instance.label);
+                self.at_instance(ask, instance, &mut |finding| {
+                    let key = Key::new(&rule.id, host, &series);
+                    let own = !matches!(finding, Finding::DataAgain);
+                    found(if own { key } else { no_data_key(&key) }, finding);
+                });
+            }
+        });
+    }
+
+    /// The usual case: the sample carries the same series as before, and nothing becomes wrong with any.
+    fn stays_well(&self, ask: &Ask, watch: &mut Watch) -> bool {
+        match watch {
+            Watch::Off => true,
+            Watch::Well { seen } => {
+                let stays = ask.stays_well(self.values);
+                if stays {
+                    *seen = self.seen;
+                }
+                stays
+            }
+            Watch::RowsWell(rows) => {
+                let labels = rows.0.iter().map(|(label, _)| label.as_str());
+                let stays = ask.has_labels(self.values, labels)
+                    && !rows.0.iter().any(|(label, _)| ask.stirs(self.values, label));
+                if stays {
+                    rows.0.iter_mut().for_each(|(_, seen)| *seen = self.seen);
+                }
+                stays
+            }
+            Watch::Open(_) => false,
         }
     }
 

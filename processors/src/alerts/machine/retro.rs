@@ -1,11 +1,12 @@
 //! Back-filled samples: what would have been alerts while nobody could hear. Recorded, never told.
 
 use super::effect::{Effect, Key, Reason, Transition, TransitionKind};
-use super::host::{Host, Watch};
+use super::host::Host;
 use super::input::Report;
 use super::instance::{Moment, worse};
 use super::reports::{Finding, Look};
 use super::voice::Episode;
+use super::watch::Watch;
 use super::{Kind, Machine};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -78,8 +79,8 @@ impl Machine {
         let look =
             Look { values: &report.values, at, feed: Some(broken), seen: self.now, sequence: self.sequence };
         let (mut found, mut room) = (Vec::new(), usize::MAX);
-        for (rule, _) in self.rules.iter_mut().zip(&host.runs).filter(|(_, watch)| watch.on) {
-            let watch = retro.watches.entry(rule.id.clone()).or_default();
+        for (rule, _) in self.rules.iter_mut().zip(&host.runs).filter(|(_, watch)| watch.is_on()) {
+            let watch = retro.watches.entry(rule.id.clone()).or_insert_with(Watch::on);
             // Instances of the past live for minutes: they do not count against those of today.
             let counted = (std::mem::take(&mut rule.instances), rule.unwatched, rule.full);
             rule.full = false;
@@ -131,7 +132,8 @@ impl Machine {
 
     /// The past is told to its end: what is open there ends with the first live sample after the hole.
     pub(super) fn end_retro(&mut self) {
-        let ids: Vec<CompactString> = self.hosts.keys().cloned().collect();
+        let told = self.hosts.iter().filter(|(_, host)| host.retro.is_some());
+        let ids: Vec<CompactString> = told.map(|(id, _)| id.clone()).collect();
         for id in ids {
             let Some(host) = self.hosts.get_mut(&id) else { continue };
             let (limit_ms, resumed) = (host.no_data_ms(), host.resumed);

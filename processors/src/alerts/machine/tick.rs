@@ -1,10 +1,11 @@
 //! What a tick does: facts first, then what did not come, then what is to be said.
 
 use super::effect::{Key, Reason, TEAM};
-use super::instance::Phase;
+use super::instance::{Instance, Phase};
 use super::reports::no_data_key;
 use super::rules::{HOST_SILENT, INGEST_OUTAGE, RULE_BROKEN};
 use super::voice::Episode;
+use super::watch::Watch;
 use super::{GAP_MS, Machine, Outage};
 use compact_str::CompactString;
 use std::collections::BTreeSet;
@@ -145,11 +146,15 @@ impl Machine {
         for (id, host) in self.hosts.iter_mut().filter(|(_, host)| !host.watched.paused) {
             let (limit_ms, reports) = (host.no_data_ms(), !host.is_silent());
             let is_fresh = reports && now.saturating_sub(host.live) < limit_ms;
-            for (rule, watch) in self.rules.iter_mut().zip(&mut host.runs).filter(|(_, watch)| watch.on) {
+            let old = |watch: &Watch| !watch.is_fresh(now, limit_ms);
+            for (rule, watch) in self.rules.iter_mut().zip(&mut host.runs).filter(|(_, watch)| old(watch)) {
                 let Some(program) = &rule.program else { continue };
                 let Some(ask) = &program.ask else { continue };
-                let before = watch.instances.len();
-                watch.instances.retain_mut(|instance| {
+                let policy = program.no_data();
+                if policy.policy == NoDataPolicy::Keep && watch.is_well() {
+                    continue;
+                }
+                let mut keeps = |instance: &mut Instance| {
                     let quiet_ms = now.saturating_sub(instance.seen);
                     if quiet_ms < limit_ms && instance.missing.is_none() {
                         return true;
@@ -162,7 +167,6 @@ impl Machine {
                     if quiet_ms < limit_ms {
                         return true;
                     }
-                    let policy = program.no_data();
                     let due =
                         quiet_ms >= policy.after_ms.map_or(limit_ms, |after| limit_ms.max(u64::from(after)));
                     match policy.policy {
@@ -180,8 +184,10 @@ impl Machine {
                         instance.phase = Phase::Ok;
                     }
                     true
-                });
-                rule.instances -= before - watch.instances.len();
+                };
+                let before = watch.instances();
+                watch.open(|open| open.instances.retain_mut(&mut keeps));
+                rule.instances -= before - watch.instances();
             }
         }
         over.into_iter().for_each(|(key, reason)| self.close(&key, reason, now));

@@ -130,11 +130,11 @@ fn evidence((taken, sample): (u64, &Values), series: &str, rule: &RuleThen) -> O
             let quoted = serde_json::Value::from(row).to_string();
             row.is_empty() || series.is_empty() || series.contains(&quoted)
         };
-        let rows = sample.rows(&key).iter().filter(|it| is_meant(&it.label));
-        values.extend(rows.map(|it| EvidenceValue {
+        let rows = sample.rows(&key).filter(|(row, _)| is_meant(row));
+        values.extend(rows.map(|(row, value)| EvidenceValue {
             metric: metric.name.clone(),
-            row: it.label.to_string(),
-            value: it.number,
+            row: row.to_owned(),
+            value,
         }));
     }
     values.truncate(EVIDENCE_VALUES_MAX);

@@ -61,7 +61,8 @@ impl Watcher {
             self.exceeded(input, machine);
         }
         let counted: usize = machine.rules.iter().map(|rule| rule.instances).sum();
-        let there = machine.hosts.values().flat_map(|host| &host.runs).map(|watch| watch.instances.len());
+        let there =
+            machine.hosts.values().flat_map(|host| &host.runs).map(super::super::watch::Watch::instances);
         assert_eq!(counted, there.sum::<usize>(), "I22: instances that are counted, and that are there");
     }
 
@@ -252,9 +253,7 @@ impl Watcher {
                 let is_young = host.life.is_some() && self.now.saturating_sub(host.live) < host.no_data_ms();
                 let exceeded = is_young && host.last.get(&cpu, "").is_some_and(|cpu| cpu > 60.0);
                 let place = machine.rules.iter().position(|it| it.id == id.as_str()).unwrap();
-                let by_hand = host.runs[place].instances.iter();
-                let by_hand =
-                    by_hand.clone().any(|it| matches!(it.phase, super::super::instance::Phase::Held { .. }));
+                let by_hand = host.runs[place].is_held();
                 let is_open = machine.open_episode(&key).is_some();
                 assert!(!exceeded || is_open || by_hand, "I9: {key:?} at {input:?}");
             }
