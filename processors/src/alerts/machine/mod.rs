@@ -54,6 +54,8 @@ pub struct Machine {
     /// Log time of the first input.
     watching_since: Option<u64>,
     last_tick: Option<u64>,
+    /// Inputs that left the log before they were read, to be told at the next tick.
+    lost: u64,
     /// Sorted by id.
     rules: Vec<Entry>,
     /// What people changed of the built-in rules.
@@ -139,6 +141,11 @@ impl Machine {
     #[must_use]
     pub fn open_episode(&self, key: &Key) -> Option<u64> {
         self.voices.get(key).and_then(|voice| voice.open.as_ref()).map(|open| open.number)
+    }
+
+    /// So many inputs before the next one left the log unread; they may have been any team's.
+    pub fn lose(&mut self, inputs: u64) {
+        self.lost = self.lost.saturating_add(inputs);
     }
 
     /// Hosts of files are known by appearing.

@@ -11,6 +11,7 @@ use super::voice::Episode;
 use super::watch::Watch;
 use super::{Notice, Transition};
 use compact_str::CompactString;
+use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::rule::Series;
 
 /// Instances of one rule at most.
@@ -220,10 +221,12 @@ impl Machine {
         }
     }
 
-    /// Nobody watched from the last tick until now.
-    pub(super) fn tell_blind(&mut self, from: u64) {
-        let until = watchkeeper_schemas::quantity::UnixMs(self.now);
-        let detail = format!("blind from {} to {until}", watchkeeper_schemas::quantity::UnixMs(from));
+    /// Nobody watched from the last tick until now, or what came meanwhile was lost.
+    pub(super) fn tell_blind(&mut self, from: u64, lost: u64) {
+        let (from, until) = (UnixMs(from), UnixMs(self.now));
+        let inputs = if lost == 1 { "input" } else { "inputs" };
+        let lost = if lost > 0 { format!(", {lost} {inputs} lost") } else { String::new() };
+        let detail = format!("blind from {from} to {until}{lost}");
         self.tell_once(Key::new(BLIND, TEAM, ""), self.now, &detail);
     }
 }

@@ -30,11 +30,12 @@ struct Silence {
 
 impl Machine {
     pub(super) fn tick(&mut self, facts: Vec<AlertFact>) {
-        if self.last_tick.or(self.watching_since).is_some_and(|last| last + GAP_MS < self.now) {
+        let lost = std::mem::take(&mut self.lost);
+        if lost > 0 || self.last_tick.or(self.watching_since).is_some_and(|last| last + GAP_MS < self.now) {
             self.restart_limits();
         }
-        if let Some(last) = self.last_tick.filter(|last| last + BLIND_MS < self.now) {
-            self.tell_blind(last);
+        if let Some(last) = self.last_tick.filter(|last| lost > 0 || last + BLIND_MS < self.now) {
+            self.tell_blind(last, lost);
         }
         self.last_tick = Some(self.now);
         let is_decided = !facts.is_empty();

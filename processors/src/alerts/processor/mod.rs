@@ -261,7 +261,13 @@ impl Work {
             if waits {
                 return;
             }
-            first.get_or_insert(event.sequence);
+            if *first.get_or_insert(event.sequence) == event.sequence && from > 1 && event.sequence > from {
+                tracing::warn!(
+                    lost = event.sequence - from,
+                    "inputs left the log before alerts had read them"
+                );
+                state.lose(event.sequence - from);
+            }
             count += 1;
             let told = state.step((event.sequence, event.received), input, again, facts);
             if event.sequence > published {
@@ -269,9 +275,6 @@ impl Work {
             }
         })
         .await?;
-        if let Some(first) = first.filter(|first| *first > from && from > 1) {
-            tracing::warn!(lost = first - from, "inputs left the log before alerts had read them");
-        }
         if waits {
             return Err(Trouble::Again("JOURNAL grew while alerts were catching up".into()));
         }

@@ -120,6 +120,11 @@ impl State {
         told
     }
 
+    /// Inputs before the next one left the log unread: every team is told.
+    pub(super) fn lose(&mut self, inputs: u64) {
+        self.teams.values_mut().for_each(|team| team.machine.lose(inputs));
+    }
+
     /// The facts up to where JOURNAL holds now, by team.
     fn news(&mut self, facts: &mut VecDeque<Placed>) -> BTreeMap<TeamId, Vec<AlertFact>> {
         let mut news: BTreeMap<TeamId, Vec<AlertFact>> = BTreeMap::new();

@@ -1,11 +1,12 @@
 //! I19: outages of bus, ticker or processor, of any length and in any order, raise nothing about hosts that report.
 
-use super::super::{Effect, Input, Kind, Machine, Report, Values};
+use super::super::{Effect, Input, Kind, Machine, Report, TransitionKind, Values};
 use super::random_log::cases;
 use crate::alerts::line;
 use proptest::prelude::*;
 use watchkeeper_schemas::alerting::{AlertFact, SavedRule};
 use watchkeeper_schemas::ids::BootId;
+use watchkeeper_schemas::quantity::UnixMs;
 
 /// What stands still for a while.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,6 +81,28 @@ impl Fleet {
             })));
         }
     }
+}
+
+#[test]
+fn inputs_that_were_lost_are_told_once_and_are_no_fault_of_a_host() {
+    let mut fleet = Fleet::new();
+    (0..20).for_each(|_| fleet.second(Away::Nothing));
+    let before = fleet.now;
+    (0..30).for_each(|_| fleet.second(Away::Bus));
+    fleet.machine.lose(150);
+    // What is kept meanwhile keeps what is to be told.
+    fleet.machine = Machine::restore(&fleet.machine.snapshot().unwrap()).unwrap();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        (fleet.now, fleet.sequence) = (fleet.now + 1000, fleet.sequence + 1);
+        let tick = Input { sequence: fleet.sequence, time: fleet.now, kind: Kind::Tick(Vec::new()) };
+        told.extend(fleet.machine.step(tick).into_iter().filter_map(|effect| match effect {
+            Effect::Transition(it) if it.kind == TransitionKind::Fired => Some(it.reason.unwrap_or_default()),
+            Effect::Transition(_) | Effect::Notice(_) => None,
+        }));
+    }
+    let (from, until) = (UnixMs(before), UnixMs(fleet.now - 2000));
+    assert_eq!(told, [format!("blind from {from} to {until}, 150 inputs lost")]);
 }
 
 proptest! {
