@@ -8,6 +8,7 @@ mod authorize;
 mod bare_stream;
 mod clients;
 mod codec;
+mod decided;
 mod follower;
 mod footprint;
 mod http;
@@ -50,6 +51,8 @@ pub enum Benchmark {
     Replay,
     /// Sample published until it stands on a live client's socket, beside bare messages (starts the whole system)
     Live,
+    /// Sample published until the transition that it decides is published (starts the whole system)
+    Decided,
     /// 1,000 clients of the live stream, of ten teams: what they hear, and memory beside axum's own stream (starts the whole system)
     Clients,
     /// One host and the list of 1,000 hosts, beside a bare server (starts the whole system)
@@ -70,6 +73,7 @@ impl Benchmark {
             Self::Authorize => authorize::run(),
             Self::Replay => replay::run(),
             Self::Live => live::run(),
+            Self::Decided => decided::run(),
             Self::Clients => clients::run(),
             Self::Http => http::run(),
             Self::Footprint => footprint::run(),

@@ -168,7 +168,7 @@ fn heard(sent: &[Sent]) -> Spread {
 }
 
 /// From publishing to when the sample with this number in the stream came.
-fn arrived(sent: &[Sent], came: Vec<(u64, Instant)>) -> Spread {
+pub(super) fn arrived(sent: &[Sent], came: Vec<(u64, Instant)>) -> Spread {
     let came: HashMap<u64, Instant> = came.into_iter().collect();
     let took = |sent: &Sent| Some(came.get(&sent.sequence?)?.saturating_duration_since(sent.at));
     Spread::of(sent.iter().filter_map(took))
