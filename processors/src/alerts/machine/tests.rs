@@ -7,6 +7,7 @@ mod outages;
 mod promtool;
 mod random_log;
 mod reference;
+mod small;
 mod watcher;
 
 use crate::alerts::scenario;

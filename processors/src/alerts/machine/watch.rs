@@ -74,6 +74,14 @@ impl Watch {
         open.instances.iter().any(|it| matches!(it.phase, Phase::Held { .. }))
     }
 
+    /// Every series written out in full, however well it is.
+    #[cfg(test)]
+    pub(super) fn spread(&mut self) {
+        let mut all = None;
+        self.open(|open| all = Some(open.clone()));
+        *self = all.map_or(Self::Off, |open| Self::Open(Box::new(open)));
+    }
+
     /// Does something to every series, written out in full; none where the rule does not watch.
     pub(super) fn open<T>(&mut self, work: impl FnOnce(&mut Open) -> T) -> Option<T> {
         let instances = match self {
@@ -155,5 +163,70 @@ impl Watch {
             Self::RowsWell(rows) => rows.0.iter().all(|(_, seen)| is_new(*seen)),
             Self::Open(open) => open.instances.iter().all(|it| is_new(it.seen) && it.missing.is_none()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::window::Window;
+    use super::*;
+
+    /// Nothing is wrong with the first three; each of the others has one thing to remember.
+    fn states() -> Vec<Open> {
+        let well = |label: &str| Instance::well(label.into(), 1000);
+        let run =
+            super::super::instance::Run { since: 1, last: 2, first: None, peak: None, value: Some(3.0) };
+        let of = |instances| Open { instances, unwatched: 0 };
+        vec![
+            of(vec![well("")]),
+            of(vec![well("/")]),
+            of(vec![well("/"), Instance { seen: 2000, ..well("/data") }]),
+            Open { instances: vec![well("/")], unwatched: 7 },
+            of(vec![Instance { phase: Phase::Pending(run), ..well("") }]),
+            of(vec![Instance { phase: Phase::Held { until: 100, critical: false }, ..well("") }]),
+            of(vec![Instance { critical: Some((1, 2)), ..well("") }]),
+            of(vec![well("/"), Instance { upper: true, ..well("/data") }]),
+            of(vec![Instance { missing: Some(3), ..well("") }]),
+            of(vec![Instance { no_data: true, ..well("") }]),
+            of(vec![Instance { windows: vec![Window::default()].into(), ..well("") }]),
+        ]
+    }
+
+    #[test]
+    fn little_room_forgets_nothing() {
+        for (place, open) in states().into_iter().enumerate() {
+            let full = Watch::Open(Box::new(open.clone()));
+            let mut small = Watch::closed(Box::new(open.clone()));
+            assert_eq!(small.is_well(), place < 3, "{small:?}");
+            let counts = (open.instances.len(), open.unwatched);
+            assert_eq!((small.instances(), small.unwatched()), counts, "{small:?}");
+            for now in [1000, 1059, 1060, 2059, 2060] {
+                assert_eq!(small.is_fresh(now, 60), full.is_fresh(now, 60), "{small:?} at {now}");
+            }
+            small.spread();
+            assert_eq!(small, full);
+        }
+    }
+
+    #[test]
+    fn what_happens_to_all_happens_to_what_is_small() {
+        let changes: [fn(&mut Watch); 3] =
+            [|it| it.restart_limits(5000), |it| it.fall_back(30), |it| it.pause()];
+        for open in states() {
+            for change in changes {
+                let mut full = Watch::Open(Box::new(open.clone()));
+                let mut small = Watch::closed(Box::new(open.clone()));
+                [&mut full, &mut small].into_iter().for_each(change);
+                [&mut full, &mut small].into_iter().for_each(Watch::spread);
+                assert_eq!(small, full);
+            }
+        }
+        let mut held = Watch::closed(Box::new(states()[5].clone()));
+        held.fall_back(30);
+        let Watch::Open(open) = held else { unreachable!() };
+        assert_eq!(open.instances[0].phase, Phase::Held { until: 70, critical: false });
+        let mut restarted = Watch::closed(Box::new(states()[2].clone()));
+        restarted.restart_limits(5000);
+        assert!(restarted.is_well() && restarted.is_fresh(5059, 60) && !restarted.is_fresh(5060, 60));
     }
 }
