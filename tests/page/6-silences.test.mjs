@@ -145,8 +145,8 @@ test('on a phone silences, rules and alerts fit', () =>
     for (const path of ['/silences', '/alerts', '/rules', '/rules/any-memory', '/who-hears']) {
       await page.goto(path)
       await page.getByRole('heading', { level: 1 }).waitFor()
-      // A live page always has requests under way: what it has to show is there once its list or form is.
-      await page.locator('main table, main form, [data-testid^=no-]').first().waitFor()
+      // A live page always has requests under way: what it has to show is there once its list, form or history is.
+      await page.locator('main table, main form, main ol, [data-testid^=no-]').first().waitFor()
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
       await picture(page, `silences-phone${path.replaceAll('/', '-')}`)
       assert.ok(wide <= 0, `${path} is ${wide} px too wide for a phone`)
