@@ -69,7 +69,7 @@ impl Sort {
         };
         match self {
             Self::Opened => {}
-            Self::Level => views.sort_by(|a, b| b.level.cmp(&a.level)),
+            Self::Level => views.sort_by_key(|view| Reverse(view.level)),
             Self::Duration => views.sort_by_key(|view| Reverse(lasts(view))),
             Self::Host => views.sort_by(|a, b| (&a.host, &a.series).cmp(&(&b.host, &b.series))),
             Self::Rule => views.sort_by(|a, b| a.rule.cmp(&b.rule)),

@@ -314,7 +314,7 @@ mod tests {
         let rule = Matcher::Rule("disk".parse().unwrap());
         let host = Matcher::Host("web-1".parse().unwrap());
         let label = Matcher::Label { name: "mount".to_owned(), value: "/a\"}".to_owned() };
-        assert_eq!(matchers_of(&episode("_", "")), [rule.clone()]);
+        assert_eq!(matchers_of(&episode("_", "")), vec![rule.clone()]);
         assert_eq!(matchers_of(&episode("web-1", "")), [rule.clone(), host.clone()]);
         let both = [rule, host, label];
         assert_eq!(matchers_of(&episode("web-1", r#"{mount="/a\"}"}"#)), both);
