@@ -102,16 +102,14 @@ type Schema = (String, RefOr<utoipa::openapi::schema::Schema>);
 /// Everything that is offered, but for the page and the page to browse this.
 #[must_use]
 pub fn table() -> Vec<Route> {
+    let mut routes = alerting();
+    routes.extend(others());
+    routes
+}
+
+/// What is alerted, what was, and who hears.
+fn alerting() -> Vec<Route> {
     vec![
-        route::<hosts::__path_list, _, _>(Role::Viewer, hosts::list),
-        route::<hosts::__path_get, _, _>(Role::Viewer, hosts::get),
-        route::<hosting::__path_create, _, _>(Role::Admin, hosting::create),
-        route::<hosting::__path_change, _, _>(Role::Admin, hosting::change),
-        route::<hosting::__path_enrol_anew, _, _>(Role::Admin, hosting::enrol_anew),
-        route::<hosting::__path_remove, _, _>(Role::Admin, hosting::remove),
-        route::<history::__path_of_host, _, _>(Role::Viewer, history::of_host),
-        route::<history::__path_of_fleet, _, _>(Role::Viewer, history::of_fleet),
-        route::<metrics::__path_list, _, _>(Role::Viewer, metrics::list),
         route::<rules::__path_list, _, _>(Role::Viewer, rules::list),
         route::<rules::__path_create, _, _>(Role::Admin, rules::create),
         route::<rules::__path_check, _, _>(Role::Viewer, rules::check),
@@ -136,6 +134,20 @@ pub fn table() -> Vec<Route> {
         route::<maintenance::__path_create, _, _>(Role::Admin, maintenance::create),
         route::<maintenance::__path_change, _, _>(Role::Admin, maintenance::change),
         route::<maintenance::__path_remove, _, _>(Role::Admin, maintenance::remove),
+    ]
+}
+
+fn others() -> Vec<Route> {
+    vec![
+        route::<hosts::__path_list, _, _>(Role::Viewer, hosts::list),
+        route::<hosts::__path_get, _, _>(Role::Viewer, hosts::get),
+        route::<hosting::__path_create, _, _>(Role::Admin, hosting::create),
+        route::<hosting::__path_change, _, _>(Role::Admin, hosting::change),
+        route::<hosting::__path_enrol_anew, _, _>(Role::Admin, hosting::enrol_anew),
+        route::<hosting::__path_remove, _, _>(Role::Admin, hosting::remove),
+        route::<history::__path_of_host, _, _>(Role::Viewer, history::of_host),
+        route::<history::__path_of_fleet, _, _>(Role::Viewer, history::of_fleet),
+        route::<metrics::__path_list, _, _>(Role::Viewer, metrics::list),
         route::<live::__path_stream, _, _>(Role::Viewer, live::stream),
         route::<system::__path_get, _, _>(Role::Viewer, system::get),
         route::<team::__path_get, _, _>(Role::Viewer, team::get),

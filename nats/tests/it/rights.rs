@@ -225,7 +225,6 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
         "journal.v1.default.host.web-1",
         "journal.v1.default.member.flag",
         "journal.v1.default.credential.flag",
-        "journal.v1.default.rule.silence",
         "journal.v1.default.maintenance.silence",
         "journal.v1.flag.host.web-1",
         "journal.v1.default.flag.web-1.x",
