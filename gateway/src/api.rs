@@ -4,6 +4,7 @@ pub mod alert_defaults;
 pub mod alerts;
 pub mod audit;
 pub mod auth;
+pub mod bulk;
 pub mod description;
 pub mod docs;
 pub mod enrol;
@@ -15,11 +16,13 @@ pub mod hosts;
 pub mod invitations;
 pub mod joining;
 pub mod live;
+pub mod maintenance;
 pub mod me;
 pub mod members;
 pub mod metrics;
 pub mod page;
 pub mod readers;
+pub mod rule_history;
 pub mod rules;
 pub mod silences;
 pub mod system;
@@ -27,6 +30,7 @@ pub mod table;
 pub mod team;
 pub mod tokens;
 
+use crate::http::ask::PageAsk;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -42,6 +46,16 @@ pub struct List<T> {
     /// The page behind this one, or null.
     #[schema(required)]
     pub next_page: Option<usize>,
+}
+
+impl<T> List<T> {
+    /// The page that is asked for, of everything.
+    pub fn page(all: impl Iterator<Item = T>, asked: PageAsk) -> Self {
+        let mut items: Vec<T> = all.skip(asked.skip()).take(asked.limit + 1).collect();
+        let next_page = (items.len() > asked.limit).then_some(asked.page + 1);
+        items.truncate(asked.limit);
+        Self { items, next_page }
+    }
 }
 
 /// An answer of JSON that is already written.

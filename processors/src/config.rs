@@ -19,6 +19,8 @@ pub enum Name {
     Ticker,
     /// Alerts: what is open and who hears; one of all programs decides.
     Alerts,
+    /// Windows of weekly maintenance, written as silences two weeks ahead.
+    Maintenance,
     /// The NATS server's accounts, as JOURNAL has them: needs --nats-dir.
     Accounts,
     /// Holds hosts off that flood: needs --nats-dir or --sys-creds.
@@ -34,6 +36,7 @@ impl Name {
             Self::History => HISTORY_CONSUMER.processor,
             Self::Ticker => "ticker",
             Self::Alerts => ALERTS_CONSUMER.processor,
+            Self::Maintenance => "maintenance",
             Self::Accounts => "accounts",
             Self::Guard => "guard",
         }
@@ -183,7 +186,7 @@ impl Config {
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
         let has_what_it_needs = |name: &Name| match name {
-            Name::Latest | Name::History | Name::Ticker | Name::Alerts => true,
+            Name::Latest | Name::History | Name::Ticker | Name::Alerts | Name::Maintenance => true,
             Name::Accounts => self.nats_dir.is_some(),
             Name::Guard => self.sys_creds().is_some(),
         };

@@ -6,6 +6,7 @@ pub mod config;
 pub mod guard;
 pub mod history;
 pub mod latest;
+pub mod maintenance;
 mod system;
 pub mod ticker;
 
@@ -42,6 +43,7 @@ pub async fn work(name: Name, config: &Config, mut shutdown: watch::Receiver<boo
             alerts::processor::run(runner(config, ALERTS_CONSUMER, shutdown).await?, heartbeat).await
         }
         Name::Ticker => ticker::run(config, &mut shutdown).await,
+        Name::Maintenance => maintenance::run(config, &mut shutdown).await,
         Name::Accounts => {
             let dir = config.nats_dir.as_deref().context("accounts needs the folder of the NATS server")?;
             accounts::run(config, dir, &mut shutdown).await

@@ -148,6 +148,12 @@ actions! {
     SilenceChange = "silence_change",
     /// A silence was ended.
     SilenceDelete = "silence_delete",
+    /// Weekly maintenance was made.
+    MaintenanceCreate = "maintenance_create",
+    /// Weekly maintenance was changed.
+    MaintenanceChange = "maintenance_change",
+    /// Weekly maintenance was removed.
+    MaintenanceDelete = "maintenance_delete",
     /// Somebody looks after an alert.
     AlertAcknowledge = "alert_acknowledge",
     /// Nobody looks after an alert any more.

@@ -2,8 +2,10 @@
 //!
 //! No fact holds a secret: hashes of passwords and tokens lie in sealed buckets, a key in a fact is a public one.
 
-use crate::alerting::{Defaults, EpisodeRef, SavedRule, Silence};
-use crate::ids::{HostId, InvitationId, PublicKey, ReaderName, RuleId, SilenceId, TeamId, TokenId, UserId};
+use crate::alerting::{Defaults, EpisodeRef, SavedRule, Silence, WeeklyMaintenance};
+use crate::ids::{
+    HostId, InvitationId, MaintenanceId, PublicKey, ReaderName, RuleId, SilenceId, TeamId, TokenId, UserId,
+};
 use crate::quantity::UnixMs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -126,6 +128,13 @@ pub enum Fact {
         id: TeamId,
         /// Its choice.
         value: Option<Defaults>,
+    },
+    /// Maintenance that comes again each week; a processor writes its windows as silences.
+    Maintenance {
+        /// The maintenance.
+        id: MaintenanceId,
+        /// On which days, when, and what it holds back.
+        value: Option<WeeklyMaintenance>,
     },
 }
 

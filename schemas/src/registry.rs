@@ -1,8 +1,9 @@
 //! Everything that JOURNAL says, folded: who may do what, what is watched and how. Pure.
 
-use crate::alerting::{Defaults, Silence};
+use crate::alerting::{Defaults, Silence, WeeklyMaintenance};
 use crate::ids::{
-    EpisodeId, HostId, InvitationId, PublicKey, ReaderName, RuleId, SilenceId, TeamId, TokenId, UserId,
+    EpisodeId, HostId, InvitationId, MaintenanceId, PublicKey, ReaderName, RuleId, SilenceId, TeamId,
+    TokenId, UserId,
 };
 use crate::journal::{
     Credential, Fact, Flag, Host, Invitation, JournalEvent, Member, Reader, Remark, Role, Rule, Team, Token,
@@ -102,6 +103,8 @@ pub struct TeamFacts {
     pub rules: Facts<RuleId, Rule>,
     /// What is held back.
     pub silences: Facts<SilenceId, Silence>,
+    /// What is held back every week.
+    pub maintenance: Facts<MaintenanceId, WeeklyMaintenance>,
     /// Episodes that somebody looks after.
     pub acknowledgements: Facts<EpisodeId, Remark>,
     /// Episodes that somebody ended by hand.
@@ -281,7 +284,8 @@ impl Registry {
                     | Fact::Silence { .. }
                     | Fact::Acknowledgement { .. }
                     | Fact::Resolution { .. }
-                    | Fact::AlertDefaults { .. } => {}
+                    | Fact::AlertDefaults { .. }
+                    | Fact::Maintenance { .. } => {}
                 }
                 return;
             }
@@ -305,6 +309,7 @@ impl Registry {
                 episode.id().into_iter().for_each(|id| team.resolutions.put(id, value.clone(), &note));
             }
             Fact::AlertDefaults { id, value } => team.alert_defaults.put(id, value, &note),
+            Fact::Maintenance { id, value } => team.maintenance.put(id, value, &note),
         }
     }
 }

@@ -16,7 +16,7 @@ pub const TICK: &str = "tick.v1";
 /// Every subject of JOURNAL.
 pub const JOURNAL_FILTER: &str = "journal.v1.>";
 /// The kinds of facts, as subjects name them.
-const JOURNAL_KINDS: [&str; 14] = [
+const JOURNAL_KINDS: [&str; 15] = [
     "user",
     "token",
     "team",
@@ -31,9 +31,12 @@ const JOURNAL_KINDS: [&str; 14] = [
     "acknowledgement",
     "resolution",
     "alert_defaults",
+    "maintenance",
 ];
 /// Facts that the processors record: hosts that are held off.
 pub const JOURNAL_FLAGS: &str = "journal.v1.*.flag.*";
+/// Facts that the processors record: the windows of weekly maintenance.
+pub const JOURNAL_SILENCES: &str = "journal.v1.*.silence.*";
 /// Every subject of AUDIT.
 pub const AUDIT_FILTER: &str = "audit.v1.*";
 /// Every subject of ALERTS.
@@ -98,7 +101,7 @@ const STATE_QUESTIONS: [&str; 5] = [
 ];
 /// What the processors publish beside reading: the topology (nothing is ever deleted or purged), acknowledgements,
 /// their two buckets, the clock, transitions, notices, parked events and the public feed.
-const PROCESSORS_WRITE: [&str; 14] = [
+const PROCESSORS_WRITE: [&str; 15] = [
     "$JS.API.STREAM.CREATE.*",
     "$JS.API.STREAM.UPDATE.*",
     "$JS.API.CONSUMER.DELETE.*.*",
@@ -113,6 +116,7 @@ const PROCESSORS_WRITE: [&str; 14] = [
     PARKED_FILTER,
     PUBLIC,
     JOURNAL_FLAGS,
+    JOURNAL_SILENCES,
 ];
 /// What the processors read.
 const PROCESSORS_READ: [&str; 8] =
@@ -309,6 +313,7 @@ impl JournalSubject {
             Fact::Acknowledgement { episode, .. } => (JOURNAL_KINDS[11], episode.id()?.to_string(), true),
             Fact::Resolution { episode, .. } => (JOURNAL_KINDS[12], episode.id()?.to_string(), true),
             Fact::AlertDefaults { id, .. } => (JOURNAL_KINDS[13], id.to_string(), true),
+            Fact::Maintenance { id, .. } => (JOURNAL_KINDS[14], id.to_string(), true),
         };
         let its_own = match (&scope, fact) {
             (JournalScope::Team(team), Fact::Team { id, .. } | Fact::AlertDefaults { id, .. }) => team == id,

@@ -20,6 +20,7 @@ mod page;
 mod payloads;
 mod questdb_away;
 mod rotation;
+mod rules_apply;
 mod running;
 mod slow_client;
 mod teams;

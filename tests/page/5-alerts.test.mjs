@@ -50,11 +50,10 @@ test('a rule says what is wrong with it as it is typed, fires, says why, is look
 
 test('what is often wanted is one click', () =>
   visit('/rules', async (page) => {
-    await page.getByTestId('rules').waitFor()
-    const offers = page.locator('[data-testid^=offer-]')
-    const name = await offers.first().innerText()
+    await page.getByTestId('offers').waitFor()
+    const offers = page.locator('button[data-testid^=offer-]')
     const before = await offers.count()
-    await offers.first().click()
-    await page.locator('[data-testid=rules] tr', { hasText: name }).first().waitFor()
+    await page.getByTestId('offer-cpu').click()
+    await page.locator('[data-testid=rules] tr', { hasText: 'CPU' }).first().waitFor()
     await until('one offer less', () => offers.count(), (it) => it === before - 1)
   }))

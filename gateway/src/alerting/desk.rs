@@ -5,9 +5,11 @@ use crate::http::problem::Problem;
 use crate::identity::{Change, Identity};
 use axum::http::StatusCode;
 use std::sync::Arc;
-use watchkeeper_schemas::alerting::{Defaults, EpisodeRef, RuleState, SavedRule, Scope, Silence};
+use watchkeeper_schemas::alerting::{
+    Defaults, EpisodeRef, RuleState, SavedRule, Scope, Silence, WeeklyMaintenance,
+};
 use watchkeeper_schemas::built_in::{BUILT_IN, BuiltIn, built_in};
-use watchkeeper_schemas::ids::{RuleId, SilenceId, TeamId};
+use watchkeeper_schemas::ids::{MaintenanceId, RuleId, SilenceId, TeamId};
 use watchkeeper_schemas::journal::{Fact, Remark, Rule};
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::registry::{Registry, TeamFacts};
@@ -17,6 +19,8 @@ use watchkeeper_schemas::subjects::JournalScope;
 pub const RULES_MAX: usize = 1000;
 /// Silences of a team at most that are not over.
 pub const SILENCES_MAX: usize = 10_000;
+/// Weekly maintenance of a team at most.
+pub const MAINTENANCE_MAX: usize = 100;
 /// Words of paths, which no rule can be called by.
 const RESERVED: [&str; 2] = ["check", "backtest"];
 
@@ -46,6 +50,17 @@ pub struct PlacedSilence {
     pub revision: u64,
 }
 
+/// Weekly maintenance with its place in the journal.
+#[derive(Debug, Clone)]
+pub struct PlacedMaintenance {
+    /// Which.
+    pub id: MaintenanceId,
+    /// As saved.
+    pub weekly: WeeklyMaintenance,
+    /// What an edit must name.
+    pub revision: u64,
+}
+
 /// The refusal for a rule that is not there, or not yours: both read the same.
 #[must_use]
 pub fn no_such_rule() -> Problem {
@@ -56,6 +71,12 @@ pub fn no_such_rule() -> Problem {
 #[must_use]
 pub fn no_such_silence() -> Problem {
     Problem::not_found("no such silence: /api/v1/silences lists those there are")
+}
+
+/// The refusal for weekly maintenance that is not there, or not yours.
+#[must_use]
+pub fn no_such_maintenance() -> Problem {
+    Problem::not_found("no such maintenance: /api/v1/maintenance lists what there is")
 }
 
 fn untouched(it: &BuiltIn) -> Rule {
@@ -224,6 +245,50 @@ impl Desk<'_> {
     pub async fn remove_silence(&self, placed: &PlacedSilence) -> Result<(), Problem> {
         let fact = Fact::Silence { id: placed.id.clone(), value: None };
         self.record(fact, placed.revision, "ended").await.map(|_| ())
+    }
+
+    /// Weekly maintenance as it is now, if that is what the editor saw.
+    ///
+    /// # Errors
+    /// 404 where it is not, 409 where it was changed meanwhile.
+    pub fn maintenance_at(&self, id: &MaintenanceId, revision: u64) -> Result<PlacedMaintenance, Problem> {
+        let registry = self.registry()?;
+        let recorded = registry.team(self.team).and_then(|team| team.maintenance.recorded(id));
+        let recorded = recorded.ok_or_else(no_such_maintenance)?;
+        let weekly = recorded.value.clone().ok_or_else(no_such_maintenance)?;
+        if recorded.revision != revision {
+            return Err(Problem::conflict(recorded.revision));
+        }
+        Ok(PlacedMaintenance { id: id.clone(), weekly, revision })
+    }
+
+    /// Saves weekly maintenance over the revision that it names; 0 makes it. A processor writes its windows.
+    ///
+    /// # Errors
+    /// 409 where it was changed meanwhile or there is too much, 503 where NATS does not answer.
+    pub async fn save_maintenance(
+        &self,
+        placed: PlacedMaintenance,
+        cause: &str,
+    ) -> Result<PlacedMaintenance, Problem> {
+        let registry = self.registry()?;
+        let team = registry.team(self.team).ok_or_else(|| Problem::not_found("no such team"))?;
+        if placed.revision == 0 && team.maintenance.iter().count() >= MAINTENANCE_MAX {
+            let detail = format!("a team has weekly maintenance of at most {MAINTENANCE_MAX} kinds");
+            return Err(Problem::new(StatusCode::CONFLICT, detail));
+        }
+        let fact = Fact::Maintenance { id: placed.id.clone(), value: Some(placed.weekly.clone()) };
+        let revision = self.record(fact, placed.revision, cause).await?;
+        Ok(PlacedMaintenance { revision, ..placed })
+    }
+
+    /// Removes weekly maintenance; its windows end.
+    ///
+    /// # Errors
+    /// 409 where it was changed meanwhile, 503 where NATS does not answer.
+    pub async fn remove_maintenance(&self, placed: &PlacedMaintenance) -> Result<(), Problem> {
+        let fact = Fact::Maintenance { id: placed.id.clone(), value: None };
+        self.record(fact, placed.revision, "removed").await.map(|_| ())
     }
 
     /// Somebody looks after an episode; nothing: not any more.

@@ -3,7 +3,7 @@
 use crate::http::body::Mistakes;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use watchkeeper_schemas::alerting::{Matcher, Scope, Step};
+use watchkeeper_schemas::alerting::{MaintenanceError, Matcher, Scope, Step, WeeklyMaintenance};
 use watchkeeper_schemas::ids::ReceiverId;
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::rule::Rule;
@@ -91,6 +91,27 @@ pub fn check_matchers(mistakes: &mut Mistakes, matchers: &[Matcher]) {
                 mistakes.text("matchers.label.value", value, WORD_CHARS);
             }
             Matcher::Host(_) | Matcher::Rule(_) | Matcher::Severity(_) => {}
+        }
+    }
+}
+
+/// Notes what is wrong with maintenance of every week.
+pub fn check_weekly(mistakes: &mut Mistakes, weekly: &WeeklyMaintenance) {
+    mistakes.text("reason", &weekly.reason, REASON_CHARS);
+    check_matchers(mistakes, &weekly.matchers);
+    for (field, error) in weekly.mistakes() {
+        match error {
+            MaintenanceError::Zone(found) => mistakes.note(field, "a time zone, as Europe/Berlin", &found),
+            MaintenanceError::Time(found) => mistakes.note(field, "a time of day, as 22:00", &found),
+            MaintenanceError::Days => {
+                mistakes.note(
+                    field,
+                    "at least one day from 1 (Monday) to 7 (Sunday)",
+                    &format!("{:?}", weekly.days),
+                );
+            }
+            // Told with their number.
+            MaintenanceError::Matchers => {}
         }
     }
 }

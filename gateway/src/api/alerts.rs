@@ -8,6 +8,7 @@ use crate::api::rules::RuleView;
 use crate::api::silences::{SilenceView, silences_during};
 use crate::app::App;
 use crate::audit::By;
+use crate::fleet::watch::now;
 use crate::http::ask::{Ask, ById, PageAsk, Reader};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
@@ -15,6 +16,7 @@ use crate::http::problem::Problem;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use watchkeeper_schemas::alerting::EpisodeRef;
@@ -23,6 +25,7 @@ use watchkeeper_schemas::episode::{AlertEvent, RuleThen, WHOLE_TEAM};
 use watchkeeper_schemas::ids::{EpisodeId, HostId, RuleId};
 use watchkeeper_schemas::journal::Remark;
 use watchkeeper_schemas::notice::Intent;
+use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::rule::Severity;
 use watchkeeper_schemas::subjects::{JournalScope, alerts_of};
 use watchkeeper_streams::rebuild::{Begin, read};
@@ -38,11 +41,44 @@ pub struct AlertsAsk {
     host: Option<HostId>,
     rule: Option<RuleId>,
     level: Option<Severity>,
+    sort: Sort,
     page: PageAsk,
 }
 
+/// What stands first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Sort {
+    /// The one opened last.
+    #[default]
+    Opened,
+    /// The worst.
+    Level,
+    /// The one that lasted, or lasts, longest.
+    Duration,
+    /// By host and series.
+    Host,
+    /// By rule.
+    Rule,
+}
+
+impl Sort {
+    /// Those alike stay in the order in which they were opened.
+    fn apply(self, views: &mut [&EpisodeView], now: UnixMs) {
+        let lasts = |view: &EpisodeView| {
+            view.duration_ms.unwrap_or_else(|| view.ended.unwrap_or(now).0.saturating_sub(view.since.0))
+        };
+        match self {
+            Self::Opened => {}
+            Self::Level => views.sort_by_key(|view| Reverse(view.level)),
+            Self::Duration => views.sort_by_key(|view| Reverse(lasts(view))),
+            Self::Host => views.sort_by(|a, b| (&a.host, &a.series).cmp(&(&b.host, &b.series))),
+            Self::Rule => views.sort_by(|a, b| a.rule.cmp(&b.rule)),
+        }
+    }
+}
+
 impl Ask for AlertsAsk {
-    const QUERY: &'static [&'static str] = &["state", "host", "rule", "level", "page", "limit"];
+    const QUERY: &'static [&'static str] = &["state", "host", "rule", "level", "sort", "page", "limit"];
     fn read(request: &mut Reader<'_>) -> Option<Self> {
         let state = request.optional("state", |text| match text {
             "open" => Ok(EpisodeState::Open),
@@ -54,7 +90,16 @@ impl Ask for AlertsAsk {
         });
         let host = request.optional("host", |text| text.parse().map_err(|_| "a host id".into()));
         let rule = request.optional("rule", |text| text.parse().map_err(|_| "a rule id".into()));
-        Some(Self { state, host, rule, level, page: PageAsk::read(request)? })
+        let sort = request.optional("sort", |text| match text {
+            "opened" => Ok(Sort::Opened),
+            "level" => Ok(Sort::Level),
+            "duration" => Ok(Sort::Duration),
+            "host" => Ok(Sort::Host),
+            "rule" => Ok(Sort::Rule),
+            _ => Err("opened, level, duration, host or rule".into()),
+        });
+        let (sort, page) = (sort.unwrap_or_default(), PageAsk::read(request)?);
+        Some(Self { state, host, rule, level, sort, page })
     }
 }
 
@@ -104,11 +149,11 @@ impl Body for RemarkBody {
     }
 }
 
-fn no_such_alert() -> Problem {
+pub(super) fn no_such_alert() -> Problem {
     Problem::not_found("no such alert: /api/v1/alerts lists those there are")
 }
 
-/// Alerts of the team, the one opened last first: open ones, and the newest that are over.
+/// Alerts of the team: open ones, and the newest that are over.
 #[utoipa::path(
     get, path = "/api/v1/alerts", tag = "alerts", operation_id = "list_alerts",
     params(
@@ -116,6 +161,7 @@ fn no_such_alert() -> Problem {
         ("host" = Option<HostId>, Query, description = "Of this host only"),
         ("rule" = Option<RuleId>, Query, description = "Of this rule only"),
         ("level" = Option<Severity>, Query, description = "As bad as this only"),
+        ("sort" = Option<String>, Query, description = "`opened` (the last first, unless said), `level` (the worst first), `duration` (the longest first), `host` or `rule`"),
         ("page" = Option<usize>, Query, description = "The page, from 1", minimum = 1),
         ("limit" = Option<usize>, Query, description = "Alerts of a page", minimum = 1, maximum = 1000),
     ),
@@ -130,13 +176,10 @@ pub async fn list(
     if !episodes.is_loaded() {
         return Err(Problem::unavailable("alerts have not been read yet", LOADING_RETRY_S));
     }
-    let PageAsk { page, limit } = asked.page;
     let all = episodes.team(&principal.team).into_iter().flat_map(|team| team.newest_first());
-    let wanted = all.map(|episode| &episode.view).filter(|view| asked.wants(view));
-    let mut items: Vec<EpisodeView> = wanted.skip(asked.page.skip()).take(limit + 1).cloned().collect();
-    let next_page = (items.len() > limit).then_some(page + 1);
-    items.truncate(limit);
-    Ok(Json(List { items, next_page }))
+    let mut wanted: Vec<_> = all.map(|episode| &episode.view).filter(|view| asked.wants(view)).collect();
+    asked.sort.apply(&mut wanted, now());
+    Ok(Json(List::page(wanted.into_iter().cloned(), asked.page)))
 }
 
 /// One alert: the episode, what decided it, the rule then and now, who was to hear. The link is good for as long as
@@ -203,16 +246,20 @@ async fn open(app: &App, principal: &Principal, asked: ById<EpisodeId>) -> Resul
     let EpisodeView { rule, host, series, episode, state, .. } =
         find(app, principal, &asked.id.ok_or_else(no_such_alert)?).await?.view;
     if state == EpisodeState::Resolved {
-        return Err(Problem::new(StatusCode::CONFLICT, "it is over already"));
+        return Err(is_over());
     }
     Ok(EpisodeRef { rule, host, series, episode })
+}
+
+pub(super) fn is_over() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "it is over already")
 }
 
 fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
     Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
 }
 
-async fn tell(app: &App, principal: &Principal, action: Action, episode: &EpisodeRef, note: &str) {
+pub(super) async fn tell(app: &App, principal: &Principal, action: Action, episode: &EpisodeRef, note: &str) {
     let object = episode.id().map(|id| id.to_string()).unwrap_or_default();
     let after = Some(serde_json::json!({ "note": note }));
     let deed = Deed { after, ..By::from(principal).did(action, object) };

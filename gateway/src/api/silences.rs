@@ -7,7 +7,7 @@ use crate::api::List;
 use crate::app::App;
 use crate::audit::{By, shown};
 use crate::fleet::watch::now;
-use crate::http::ask::{ById, Nothing, Removal};
+use crate::http::ask::{Ask, ById, Nothing, PageAsk, Reader, Removal};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
@@ -18,9 +18,9 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
-use watchkeeper_schemas::alerting::{Matcher, Silence};
+use watchkeeper_schemas::alerting::{EpisodeRef, Matcher, Silence, WeeklyMaintenance};
 use watchkeeper_schemas::audit::{Action, Deed};
-use watchkeeper_schemas::ids::SilenceId;
+use watchkeeper_schemas::ids::{MaintenanceId, SilenceId};
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::registry::TeamFacts;
 use watchkeeper_schemas::subjects::JournalScope;
@@ -42,6 +42,9 @@ pub struct SilenceView {
     until: UnixMs,
     /// What must all be true of an alert.
     matchers: Vec<Matcher>,
+    /// The weekly maintenance that it is a window of.
+    #[schema(required)]
+    maintenance: Option<MaintenanceId>,
     /// What a change must name.
     revision: u64,
 }
@@ -50,7 +53,8 @@ impl From<PlacedSilence> for SilenceView {
     fn from(placed: PlacedSilence) -> Self {
         let PlacedSilence { id, silence, revision } = placed;
         let Silence { author, reason, from, until, matchers } = silence;
-        Self { id, author, reason, from, until, matchers, revision }
+        let maintenance = WeeklyMaintenance::of_window(&id);
+        Self { id, author, reason, from, until, matchers, maintenance, revision }
     }
 }
 
@@ -144,23 +148,59 @@ async fn tell(
     app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
 }
 
-/// Every silence that is not over, and those that were.
+/// Which silences.
+#[derive(Debug)]
+pub struct SilencesAsk {
+    over: Option<bool>,
+    page: PageAsk,
+}
+
+impl Ask for SilencesAsk {
+    const QUERY: &'static [&'static str] = &["state", "page", "limit"];
+    fn read(request: &mut Reader<'_>) -> Option<Self> {
+        let over = request.optional("state", |text| match text {
+            "current" => Ok(false),
+            "over" => Ok(true),
+            _ => Err("current or over".into()),
+        });
+        Some(Self { over, page: PageAsk::read(request)? })
+    }
+}
+
+/// Silences of the team, the one that ends last first. `current` are those that are not over, though they may not have
+/// begun; of weekly maintenance the window that runs.
 #[utoipa::path(
     get, path = "/api/v1/silences", tag = "alerts", operation_id = "list_silences",
+    params(
+        ("state" = Option<String>, Query, description = "`current` or `over`; both unless said"),
+        ("page" = Option<usize>, Query, description = "The page, from 1", minimum = 1),
+        ("limit" = Option<usize>, Query, description = "Silences of a page", minimum = 1, maximum = 1000),
+    ),
     responses((status = 200, description = "The silences", body = List<SilenceView>))
 )]
 pub async fn list(
     principal: Principal,
     app: Arc<App>,
-    _: Nothing,
+    asked: SilencesAsk,
 ) -> Result<Json<List<SilenceView>>, Problem> {
-    let registry = app.identity.registry()?;
+    let (registry, now) = (app.identity.registry()?, now());
     let all = registry.team(&principal.team).into_iter().flat_map(|team| team.silences.all());
-    let views = all.filter_map(|(id, recorded)| {
+    let placed = all.filter_map(|(id, recorded)| {
         let silence = recorded.value.clone()?;
-        Some(PlacedSilence { id: id.clone(), silence, revision: recorded.revision }.into())
+        Some(PlacedSilence { id: id.clone(), silence, revision: recorded.revision })
     });
-    Ok(Json(List { items: views.collect(), next_page: None }))
+    let is_current = |it: &PlacedSilence| {
+        let has_begun = it.silence.from <= now || WeeklyMaintenance::of_window(&it.id).is_none();
+        it.silence.until > now && has_begun
+    };
+    let is_wanted = |it: &PlacedSilence| match asked.over {
+        None => true,
+        Some(true) => it.silence.until <= now,
+        Some(false) => is_current(it),
+    };
+    let mut wanted: Vec<PlacedSilence> = placed.filter(is_wanted).collect();
+    wanted.sort_by(|a, b| b.silence.until.cmp(&a.silence.until).then_with(|| a.id.cmp(&b.id)));
+    Ok(Json(List::page(wanted.into_iter().map(SilenceView::from), asked.page)))
 }
 
 /// Holds notices back for a time. Alerts are decided and shown all the same; what is still true at the end is told then.
@@ -178,13 +218,37 @@ pub async fn create(
     body: NewSilence,
 ) -> Result<(StatusCode, Json<SilenceView>), Problem> {
     let NewSilence { reason, from, until, matchers } = body;
-    let id = readable_id().map_err(no_randomness)?.parse().map_err(|_| no_such_silence())?;
     let author = principal.user.to_string();
     let silence = Silence { author, reason, from: from.unwrap_or_else(now), until, matchers };
-    let placed = PlacedSilence { id, silence, revision: 0 };
-    let placed = desk(&app, &principal).save_silence(placed, "made").await?;
-    tell(&app, &principal, Action::SilenceCreate, (None, Some(&placed))).await;
+    let placed = make(&app, &principal, silence).await?;
     Ok((StatusCode::CREATED, Json(placed.into())))
+}
+
+/// Makes a silence, and tells the audit.
+pub(super) async fn make(
+    app: &App,
+    principal: &Principal,
+    silence: Silence,
+) -> Result<PlacedSilence, Problem> {
+    let id = readable_id().map_err(no_randomness)?.parse().map_err(|_| no_such_silence())?;
+    let placed = PlacedSilence { id, silence, revision: 0 };
+    let placed = desk(app, principal).save_silence(placed, "made").await?;
+    tell(app, principal, Action::SilenceCreate, (None, Some(&placed))).await;
+    Ok(placed)
+}
+
+/// What is true of one alert, and of those that follow it: its rule, its host, the label of its series.
+pub(super) fn matchers_of(episode: &EpisodeRef) -> Vec<Matcher> {
+    let (rule, host) = (episode.rule.parse().ok(), episode.host.parse().ok());
+    let label = label_of(&episode.series).map(|(name, value)| Matcher::Label { name, value });
+    [rule.map(Matcher::Rule), host.map(Matcher::Host), label].into_iter().flatten().collect()
+}
+
+/// `{mount="/srv"}`, or the same with `no_data` behind it.
+fn label_of(series: &str) -> Option<(String, String)> {
+    let (name, rest) = series.strip_prefix('{')?.split_once('=')?;
+    let value = serde_json::Deserializer::from_str(rest).into_iter::<String>().next()?.ok()?;
+    Some((name.to_owned(), value))
 }
 
 /// Changes a silence; it may end at once or last longer.
@@ -233,4 +297,27 @@ pub async fn remove(
     desk.remove_silence(&before).await?;
     tell(&app, &principal, Action::SilenceDelete, (Some(&before), None)).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_held_back_by_its_rule_host_and_label() {
+        let episode = |host: &str, series: &str| EpisodeRef {
+            rule: "disk".to_owned(),
+            host: host.to_owned(),
+            series: series.to_owned(),
+            episode: 1,
+        };
+        let rule = Matcher::Rule("disk".parse().unwrap());
+        let host = Matcher::Host("web-1".parse().unwrap());
+        let label = Matcher::Label { name: "mount".to_owned(), value: "/a\"}".to_owned() };
+        assert_eq!(matchers_of(&episode("_", "")), vec![rule.clone()]);
+        assert_eq!(matchers_of(&episode("web-1", "")), [rule.clone(), host.clone()]);
+        let both = [rule, host, label];
+        assert_eq!(matchers_of(&episode("web-1", r#"{mount="/a\"}"}"#)), both);
+        assert_eq!(matchers_of(&episode("web-1", r#"{mount="/a\"}"}no_data"#)), both);
+    }
 }

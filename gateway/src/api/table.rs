@@ -3,8 +3,9 @@
 //! is not described.
 
 use crate::api::{
-    alert_defaults, alerts, audit, auth, description, docs, enrol, health, history, hosting, hosts,
-    invitations, joining, live, me, members, metrics, page, readers, rules, silences, system, team, tokens,
+    alert_defaults, alerts, audit, auth, bulk, description, docs, enrol, health, history, hosting, hosts,
+    invitations, joining, live, maintenance, me, members, metrics, page, readers, rule_history, rules,
+    silences, system, team, tokens,
 };
 use crate::app::App;
 use crate::http::ask::{self, Ask};
@@ -101,6 +102,42 @@ type Schema = (String, RefOr<utoipa::openapi::schema::Schema>);
 /// Everything that is offered, but for the page and the page to browse this.
 #[must_use]
 pub fn table() -> Vec<Route> {
+    let mut routes = alerting();
+    routes.extend(others());
+    routes
+}
+
+/// What is alerted, what was, and who hears.
+fn alerting() -> Vec<Route> {
+    vec![
+        route::<rules::__path_list, _, _>(Role::Viewer, rules::list),
+        route::<rules::__path_create, _, _>(Role::Admin, rules::create),
+        route::<rules::__path_check, _, _>(Role::Viewer, rules::check),
+        route::<rules::__path_get, _, _>(Role::Viewer, rules::get),
+        route::<rules::__path_change, _, _>(Role::Admin, rules::change),
+        route::<rules::__path_switch, _, _>(Role::Admin, rules::switch),
+        route::<rules::__path_remove, _, _>(Role::Admin, rules::remove),
+        route::<rule_history::__path_list, _, _>(Role::Viewer, rule_history::list),
+        route::<alert_defaults::__path_get, _, _>(Role::Viewer, alert_defaults::get),
+        route::<alert_defaults::__path_change, _, _>(Role::Admin, alert_defaults::change),
+        route::<alerts::__path_list, _, _>(Role::Viewer, alerts::list),
+        route::<bulk::__path_deed, _, _>(Role::Admin, bulk::deed),
+        route::<alerts::__path_get, _, _>(Role::Viewer, alerts::get),
+        route::<alerts::__path_acknowledge, _, _>(Role::Admin, alerts::acknowledge),
+        route::<alerts::__path_withdraw, _, _>(Role::Admin, alerts::withdraw),
+        route::<alerts::__path_resolve, _, _>(Role::Admin, alerts::resolve),
+        route::<silences::__path_list, _, _>(Role::Viewer, silences::list),
+        route::<silences::__path_create, _, _>(Role::Admin, silences::create),
+        route::<silences::__path_change, _, _>(Role::Admin, silences::change),
+        route::<silences::__path_remove, _, _>(Role::Admin, silences::remove),
+        route::<maintenance::__path_list, _, _>(Role::Viewer, maintenance::list),
+        route::<maintenance::__path_create, _, _>(Role::Admin, maintenance::create),
+        route::<maintenance::__path_change, _, _>(Role::Admin, maintenance::change),
+        route::<maintenance::__path_remove, _, _>(Role::Admin, maintenance::remove),
+    ]
+}
+
+fn others() -> Vec<Route> {
     vec![
         route::<hosts::__path_list, _, _>(Role::Viewer, hosts::list),
         route::<hosts::__path_get, _, _>(Role::Viewer, hosts::get),
@@ -111,24 +148,6 @@ pub fn table() -> Vec<Route> {
         route::<history::__path_of_host, _, _>(Role::Viewer, history::of_host),
         route::<history::__path_of_fleet, _, _>(Role::Viewer, history::of_fleet),
         route::<metrics::__path_list, _, _>(Role::Viewer, metrics::list),
-        route::<rules::__path_list, _, _>(Role::Viewer, rules::list),
-        route::<rules::__path_create, _, _>(Role::Admin, rules::create),
-        route::<rules::__path_check, _, _>(Role::Viewer, rules::check),
-        route::<rules::__path_get, _, _>(Role::Viewer, rules::get),
-        route::<rules::__path_change, _, _>(Role::Admin, rules::change),
-        route::<rules::__path_switch, _, _>(Role::Admin, rules::switch),
-        route::<rules::__path_remove, _, _>(Role::Admin, rules::remove),
-        route::<alert_defaults::__path_get, _, _>(Role::Viewer, alert_defaults::get),
-        route::<alert_defaults::__path_change, _, _>(Role::Admin, alert_defaults::change),
-        route::<alerts::__path_list, _, _>(Role::Viewer, alerts::list),
-        route::<alerts::__path_get, _, _>(Role::Viewer, alerts::get),
-        route::<alerts::__path_acknowledge, _, _>(Role::Admin, alerts::acknowledge),
-        route::<alerts::__path_withdraw, _, _>(Role::Admin, alerts::withdraw),
-        route::<alerts::__path_resolve, _, _>(Role::Admin, alerts::resolve),
-        route::<silences::__path_list, _, _>(Role::Viewer, silences::list),
-        route::<silences::__path_create, _, _>(Role::Admin, silences::create),
-        route::<silences::__path_change, _, _>(Role::Admin, silences::change),
-        route::<silences::__path_remove, _, _>(Role::Admin, silences::remove),
         route::<live::__path_stream, _, _>(Role::Viewer, live::stream),
         route::<system::__path_get, _, _>(Role::Viewer, system::get),
         route::<team::__path_get, _, _>(Role::Viewer, team::get),

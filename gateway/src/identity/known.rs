@@ -97,6 +97,7 @@ pub fn revision(registry: &Registry, scope: &JournalScope, fact: &Fact) -> u64 {
             team.zip(episode.id()).map(|(team, id)| team.resolutions.revision(&id))
         }
         Fact::AlertDefaults { id, .. } => team.map(|team| team.alert_defaults.revision(id)),
+        Fact::Maintenance { id, .. } => team.map(|team| team.maintenance.revision(id)),
     };
     of_team.unwrap_or(0)
 }

@@ -148,6 +148,101 @@ async fn a_silence_names_what_it_holds_back_and_for_how_long() {
     assert_eq!(stand.json("/api/v1/silences").await["items"], json!([]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn silences_come_in_pages_the_one_that_ends_last_first() {
+    let stand = Stand::new().await;
+    for year in [2090, 2100, 2095] {
+        let asked = json!({
+            "reason": format!("until {year}"), "from": format!("{}-06-01T00:00:00Z", year - 1),
+            "until": format!("{year}-01-01T00:00:00Z"), "matchers": [{"host": "web-1"}],
+        });
+        assert_eq!(post(&stand, "/api/v1/silences", asked).await.0, 201);
+    }
+    let reasons = |list: &Value| -> Vec<String> {
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|it| it["reason"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = stand.json("/api/v1/silences?state=current&limit=2").await;
+    assert_eq!(
+        (reasons(&first), &first["next_page"]),
+        (vec!["until 2100".into(), "until 2095".into()], &json!(2))
+    );
+    let second = stand.json("/api/v1/silences?state=current&limit=2&page=2").await;
+    assert_eq!((reasons(&second), &second["next_page"]), (vec!["until 2090".into()], &Value::Null));
+    assert!(reasons(&stand.json("/api/v1/silences?state=over").await).is_empty());
+    let (status, refused) = send(&stand, Method::GET, "/api/v1/silences?state=past", Value::Null).await;
+    assert_eq!((status, &refused["errors"][0]["field"]), (400, &json!("state")), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weekly_maintenance_says_its_next_windows_and_is_changed_only_from_what_is_newest() {
+    let stand = Stand::new().await;
+    let path = "/api/v1/maintenance";
+    let nonsense = json!({
+        "reason": "", "zone": "Europe/Atlantis", "days": [0], "begin": "25:00", "end": "x", "matchers": [],
+    });
+    let (status, refused) = post(&stand, path, nonsense).await;
+    let named: Vec<_> =
+        refused["errors"].as_array().unwrap().iter().map(|it| it["field"].as_str().unwrap()).collect();
+    assert_eq!((status, named), (400, vec!["reason", "matchers", "zone", "begin", "end", "days"]));
+    let mut asked = json!({
+        "reason": "backup", "zone": "Europe/Berlin", "days": [1, 2, 3, 4, 5, 6, 7], "begin": "22:00", "end": "06:00",
+        "matchers": [{"tag": "db"}],
+    });
+    let (status, made) = post(&stand, path, asked.clone()).await;
+    assert_eq!((status, &made["author"], &made["days"]), (201, &json!("olga"), &asked["days"]), "{made}");
+    assert_eq!(made["windows"].as_array().unwrap().len(), 3, "{made}");
+    let one = format!("{path}/{}", made["id"].as_str().unwrap());
+    asked["revision"] = made["revision"].clone();
+    asked["days"] = json!([6, 7]);
+    let (status, changed) = send(&stand, Method::PUT, &one, asked.clone()).await;
+    assert_eq!((status, &changed["days"]), (200, &json!([6, 7])), "{changed}");
+    assert_eq!(send(&stand, Method::PUT, &one, asked).await.0, 409);
+    assert_eq!(stand.json(path).await["items"], json!([changed]));
+    let removal = format!("{one}?revision={}", changed["revision"]);
+    assert_eq!(send(&stand, Method::DELETE, &removal, Value::Null).await.0, 204);
+    assert_eq!(stand.json(path).await["items"], json!([]));
+    let audit = stand.json("/api/v1/audit").await;
+    let deeds: Vec<_> =
+        audit["items"].as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap()).collect();
+    assert_eq!(deeds[..3], ["maintenance_delete", "maintenance_change", "maintenance_create"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_a_rule_says_who_changed_what_and_outlives_it() {
+    let stand = Stand::new().await;
+    let (_, made) =
+        post(&stand, "/api/v1/rules", json!({"name": "Busy", "text": "cpu.usage_pct > 90"})).await;
+    let path = "/api/v1/rules/busy";
+    let edit = json!({
+        "name": "Busy", "text": "cpu.usage_pct > 95", "scope": {"tags": ["web"]}, "receivers": ["ops"],
+        "policy": [{"receivers": ["boss"], "wait_ms": 600_000}], "state": "live", "revision": made["revision"],
+    });
+    let (_, changed) = send(&stand, Method::PUT, path, edit).await;
+    let removal = format!("{path}?revision={}", changed["revision"]);
+    assert_eq!(send(&stand, Method::DELETE, &removal, Value::Null).await.0, 204);
+    let history = stand.json(&format!("{path}/history?limit=2")).await;
+    let items = history["items"].as_array().unwrap();
+    assert_eq!((items.len(), &history["next_page"]), (2, &json!(2)), "{history}");
+    assert_eq!((&items[0]["cause"], &items[0]["after"]), (&json!("removed"), &Value::Null));
+    let change = &items[1];
+    assert_eq!((&change["author"], &change["revision"]), (&json!("olga"), &changed["revision"]));
+    assert_eq!(
+        (&change["before"]["text"], &change["after"]["text"]),
+        (&json!("cpu.usage_pct > 90"), &json!("cpu.usage_pct > 95"))
+    );
+    assert_eq!(change["after"]["policy"][0]["wait_ms"], 600_000);
+    let first = stand.json(&format!("{path}/history?limit=2&page=2")).await["items"][0].clone();
+    assert_eq!((&first["cause"], &first["before"]), (&json!("made"), &Value::Null));
+    assert_eq!(stand.json("/api/v1/rules/blind/history").await["items"], json!([]));
+    assert_eq!(send(&stand, Method::GET, "/api/v1/rules/never-was/history", Value::Null).await.0, 404);
+}
+
+/// In an hour.
+fn soon() -> String {
+    (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string()
+}
+
 /// Publishes a transition, as the processor does.
 async fn decide(stand: &Stand, team: &str, number: u64, transition: &str) -> String {
     let (rule, host) = ("busy".to_owned(), "web-1".to_owned());
@@ -202,4 +297,64 @@ async fn clients_are_told_what_is_open_and_what_changes_and_nothing_of_other_tea
     let acknowledged =
         post(&stand, &format!("/api/v1/alerts/{second}/acknowledgement"), json!({"note": "on it"})).await;
     assert_eq!(acknowledged.0, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_alerts_are_spoken_of_at_once_each_with_its_own_result_and_none_of_another_team() {
+    let stand = Stand::new().await;
+    let asked = json!({"user": "otto", "password": PASSWORD, "team_name": "Theirs", "bearer": true});
+    let registered =
+        ask(&stand, &stand.anonymous, (Method::POST, "/api/v1/auth/register"), Some(asked)).await;
+    let otto = bearer(registered.is(201)["access_token"].as_str().unwrap());
+    let theirs = ask(&stand, &otto, (Method::GET, "/api/v1/team"), None).await.is(200)["team"].clone();
+    let (first, second) =
+        (decide(&stand, "default", 1, "fired").await, decide(&stand, "default", 2, "fired").await);
+    let over = decide(&stand, "default", 3, "fired").await;
+    decide(&stand, "default", 3, "resolved").await;
+    let foreign = decide(&stand, theirs.as_str().unwrap(), 4, "fired").await;
+    let missing = foreign.replace("~4~", "~5~");
+    until("every alert is listed", async || {
+        let (ours, other) = (
+            stand.json("/api/v1/alerts").await,
+            ask(&stand, &otto, (Method::GET, "/api/v1/alerts"), None).await,
+        );
+        let known = ours["items"].as_array().unwrap().len() == 3
+            && other.body["items"].as_array().unwrap().len() == 1;
+        let over = stand.json("/api/v1/alerts?state=resolved").await["items"].as_array().unwrap().len() == 1;
+        if known && over { Ok(()) } else { Err(ours.to_string()) }
+    })
+    .await;
+    let path = "/api/v1/alerts/bulk";
+    let ids = json!([first, second, first, over, foreign, missing]);
+    let asked = json!({"alerts": ids, "action": "acknowledge", "note": "on it"});
+    let (status, answer) = post(&stand, path, asked).await;
+    let results = answer["items"].as_array().unwrap();
+    let done: Vec<_> = results.iter().map(|it| it["done"].as_bool().unwrap()).collect();
+    assert_eq!((status, done), (200, vec![true, true, false, false, false]), "{answer}");
+    assert!(results[2]["problem"].as_str().unwrap().contains("over"), "{answer}");
+    assert_eq!(results[3]["problem"], results[4]["problem"], "another team's alert is told from none");
+    let audit = stand.json("/api/v1/audit?kind=alert_acknowledge").await;
+    assert_eq!(audit["items"].as_array().unwrap().len(), 2, "{audit}");
+
+    let asked = json!({"alerts": [first, second], "action": "silence", "note": "deploy", "until": soon()});
+    let (status, answer) = post(&stand, path, asked).await;
+    assert_eq!((status, &answer["items"][0]["done"]), (200, &json!(true)), "{answer}");
+    assert_eq!(answer["items"][0]["silence"], answer["items"][1]["silence"], "one series, two silences");
+    let silences = stand.json("/api/v1/silences").await["items"].clone();
+    assert_eq!(silences.as_array().unwrap().len(), 1, "{silences}");
+    assert_eq!(silences[0]["matchers"], json!([{"rule": "busy"}, {"host": "web-1"}]));
+
+    for (body, field) in [
+        (json!({"alerts": [], "action": "resolve"}), "alerts"),
+        (json!({"alerts": vec![first.as_str(); 101], "action": "resolve"}), "alerts"),
+        (json!({"alerts": ["x"], "action": "resolve"}), "alerts[0]"),
+        (json!({"alerts": [first], "action": "silence", "note": "x"}), "until"),
+        (json!({"alerts": [first], "action": "silence", "until": soon()}), "note"),
+        (json!({"alerts": [first], "action": "resolve", "until": soon()}), "until"),
+    ] {
+        let (status, refused) = post(&stand, path, body).await;
+        assert_eq!((status, &refused["errors"][0]["field"]), (400, &json!(field)), "{refused}");
+    }
+    let sorted = stand.json("/api/v1/alerts?sort=duration&state=open").await;
+    assert_eq!(sorted["items"].as_array().unwrap().len(), 2, "{sorted}");
 }

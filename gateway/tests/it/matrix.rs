@@ -36,6 +36,7 @@ enum Of {
     Rule,
     Alert,
     Silence,
+    Maintenance,
 }
 
 /// A route: what its id is of, the rest of its query, and what whoever may do it gets about their own.
@@ -60,9 +61,11 @@ const EXPECTED: &[Expected] = &[
     ("PUT /api/v1/rules/{id}", Of::Rule, "", &[409]),
     ("POST /api/v1/rules/{id}/state", Of::Rule, "", &[409]),
     ("DELETE /api/v1/rules/{id}", Of::Rule, "revision=1", &[409]),
+    ("GET /api/v1/rules/{id}/history", Of::Rule, "", &[200]),
     ("GET /api/v1/alert-defaults", Of::Nothing, "", &[200]),
     ("PUT /api/v1/alert-defaults", Of::Nothing, "", &[409]),
     ("GET /api/v1/alerts", Of::Nothing, "", &[200]),
+    ("POST /api/v1/alerts/bulk", Of::Nothing, "", &[200]),
     ("GET /api/v1/alerts/{id}", Of::Alert, "", &[200]),
     ("POST /api/v1/alerts/{id}/acknowledgement", Of::Alert, "", &[204]),
     ("DELETE /api/v1/alerts/{id}/acknowledgement", Of::Alert, "", &[204]),
@@ -71,6 +74,10 @@ const EXPECTED: &[Expected] = &[
     ("POST /api/v1/silences", Of::Nothing, "", &[201]),
     ("PUT /api/v1/silences/{id}", Of::Silence, "", &[409]),
     ("DELETE /api/v1/silences/{id}", Of::Silence, "revision=1", &[409]),
+    ("GET /api/v1/maintenance", Of::Nothing, "", &[200]),
+    ("POST /api/v1/maintenance", Of::Nothing, "", &[201]),
+    ("PUT /api/v1/maintenance/{id}", Of::Maintenance, "", &[409]),
+    ("DELETE /api/v1/maintenance/{id}", Of::Maintenance, "revision=1", &[409]),
     ("GET /api/v1/live", Of::Nothing, "hosts=", &[200]),
     ("GET /api/v1/system", Of::Nothing, "", &[200]),
     ("GET /api/v1/team", Of::Nothing, "", &[200]),
@@ -137,6 +144,22 @@ fn body(name: &str, mark: usize, team: &str) -> Option<Value> {
         "PUT /api/v1/silences/{id}" => {
             json!({"reason": "x", "until": "2100-01-01T00:00:00Z", "from": "2099-12-31T00:00:00Z", "matchers": [{"severity": "info"}], "revision": 1})
         }
+        "POST /api/v1/maintenance" | "PUT /api/v1/maintenance/{id}" => {
+            let revision = name.starts_with("PUT").then_some(("revision", json!(1)));
+            let weekly = [
+                ("reason", json!("x")),
+                ("zone", json!("Europe/Berlin")),
+                ("days", json!([7])),
+                ("begin", json!("22:00")),
+                ("end", json!("06:00")),
+                ("matchers", json!([{"severity": "info"}])),
+            ];
+            weekly.into_iter().chain(revision).map(|(key, value)| (key.to_owned(), value)).collect()
+        }
+        // What an id inside a body reaches is asked in `alerting.rs`.
+        "POST /api/v1/alerts/bulk" => {
+            json!({"alerts": [format!("never~was~7~{}", "0".repeat(16))], "action": "resolve"})
+        }
         "POST /api/v1/teams" => json!({"name": format!("zz {mark}")}),
         "PUT /api/v1/team" => json!({"name": "x", "revision": 1}),
         "DELETE /api/v1/team" => json!({"revision": 1, "confirm": team}),
@@ -195,6 +218,7 @@ struct Things {
     rule: String,
     alert: String,
     silence: String,
+    maintenance: String,
 }
 
 impl Things {
@@ -207,6 +231,7 @@ impl Things {
             Of::Rule => &self.rule,
             Of::Alert => &self.alert,
             Of::Silence => &self.silence,
+            Of::Maintenance => &self.maintenance,
             Of::Nothing | Of::Session | Of::Token => "",
         }
     }
@@ -230,10 +255,12 @@ async fn things(stand: &mut Stand, client: &Client, mark: &str, member: &str) ->
     let rule = post("/api/v1/rules", json!({"name": mark, "text": "cpu.usage_pct > 90"})).await["id"].clone();
     let asked = json!({"reason": mark, "from": "2099-12-31T00:00:00Z", "until": "2100-01-01T00:00:00Z", "matchers": [{"host": mark}]});
     let silence = post("/api/v1/silences", asked).await["id"].clone();
+    let asked = json!({"reason": mark, "zone": "Europe/Berlin", "days": [7], "begin": "22:00", "end": "06:00", "matchers": [{"host": mark}]});
+    let maintenance = text(&post("/api/v1/maintenance", asked).await["id"]);
     stand.put_of(&team, &host).await;
     let (rule, alert) = (text(&rule), fire(stand, client, (&team, &host, &text(&rule))).await);
     let (invitation, reader, silence) = (text(&invitation), text(&reader), text(&silence));
-    Things { team, host, member: member.to_owned(), invitation, reader, rule, alert, silence }
+    Things { team, host, member: member.to_owned(), invitation, reader, rule, alert, silence, maintenance }
 }
 
 /// Opens an alert, as the processor does; its id, once the gateway shows it.
@@ -323,7 +350,8 @@ impl Asker {
             | Of::Reader
             | Of::Rule
             | Of::Alert
-            | Of::Silence => things.id(of),
+            | Of::Silence
+            | Of::Maintenance => things.id(of),
         }
     }
 }

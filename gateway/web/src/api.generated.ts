@@ -36,12 +36,32 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Alerts of the team, the one opened last first: open ones, and the newest that are over.
+         * Alerts of the team: open ones, and the newest that are over.
          * @description Needs the role viewer.
          */
         get: operations["list_alerts"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Does the same with many open alerts. Each has its own result: one that is over, or never was, stops no other.
+         * @description Needs the role admin.
+         */
+        post: operations["bulk_alerts"];
         delete?: never;
         options?: never;
         head?: never;
@@ -513,6 +533,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/maintenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Weekly maintenance of the team, each with its next windows.
+         * @description Needs the role viewer.
+         */
+        get: operations["list_maintenance"];
+        put?: never;
+        /**
+         * Holds notices back at the same time every week. Its windows are silences, each of which can be ended by itself.
+         * @description Needs the role admin.
+         */
+        post: operations["create_maintenance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/maintenance/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Changes weekly maintenance: windows that were moved or ended by hand follow it again.
+         * @description Needs the role admin.
+         */
+        put: operations["change_maintenance"];
+        post?: never;
+        /**
+         * Removes weekly maintenance: a window that runs ends, and what is true and untold is told.
+         * @description Needs the role admin.
+         */
+        delete: operations["remove_maintenance"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -815,6 +883,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/rules/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What became of a rule, the newest change first; of a rule that was changed very often only the newest ones.
+         * @description Needs the role viewer.
+         */
+        get: operations["get_rule_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rules/{id}/state": {
         parameters: {
             query?: never;
@@ -843,7 +931,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Every silence that is not over, and those that were.
+         * Silences of the team, the one that ends last first. `current` are those that are not over, though they may not have
+         *     begun; of weekly maintenance the window that runs.
          * @description Needs the role viewer.
          */
         get: operations["list_silences"];
@@ -1000,7 +1089,7 @@ export interface components {
          * @description What was done or tried.
          * @enum {string}
          */
-        Action: "set_up" | "log_in" | "log_out" | "register" | "token_reuse" | "session_end" | "password_change" | "user_change" | "token_create" | "token_delete" | "refused" | "team_create" | "team_change" | "team_delete" | "invite" | "invitation_delete" | "invitation_accept" | "member_change" | "member_delete" | "host_create" | "host_change" | "host_delete" | "enrolment_create" | "enrol" | "enrolment_end" | "credential_renew" | "reader_create" | "reader_delete" | "rule_create" | "rule_change" | "rule_delete" | "alert_defaults_change" | "silence_create" | "silence_change" | "silence_delete" | "alert_acknowledge" | "alert_withdraw" | "alert_resolve";
+        Action: "set_up" | "log_in" | "log_out" | "register" | "token_reuse" | "session_end" | "password_change" | "user_change" | "token_create" | "token_delete" | "refused" | "team_create" | "team_change" | "team_delete" | "invite" | "invitation_delete" | "invitation_accept" | "member_change" | "member_delete" | "host_create" | "host_change" | "host_delete" | "enrolment_create" | "enrol" | "enrolment_end" | "credential_renew" | "reader_create" | "reader_delete" | "rule_create" | "rule_change" | "rule_delete" | "alert_defaults_change" | "silence_create" | "silence_change" | "silence_delete" | "maintenance_create" | "maintenance_change" | "maintenance_delete" | "alert_acknowledge" | "alert_withdraw" | "alert_resolve";
         /** @description One transition of one episode. */
         AlertEvent: components["schemas"]["EpisodeRef"] & {
             /**
@@ -1135,6 +1224,35 @@ export interface components {
             user?: components["schemas"]["SignedInUser"] | null;
             /** @description The version of this gateway. */
             version: string;
+        };
+        /**
+         * @description What is to be done with alerts.
+         * @enum {string}
+         */
+        BulkAction: "acknowledge" | "resolve" | "silence";
+        /** @description What somebody says of many alerts. */
+        BulkDeed: {
+            /** @description What is to be done. */
+            action: components["schemas"]["BulkAction"];
+            /** @description Which; at least one. */
+            alerts: components["schemas"]["EpisodeId"][];
+            /** @description In their words; a silence needs them as its reason. */
+            note?: string;
+            /**
+             * Format: date-time
+             * @description Until when a silence lasts, and only that.
+             */
+            until?: string | null;
+        };
+        /** @description What became of one alert. */
+        BulkResult: {
+            /** @description Which. */
+            alert: components["schemas"]["EpisodeId"];
+            /** @description Whether it was done. */
+            done: boolean;
+            /** @description Why not. */
+            problem: string | null;
+            silence: components["schemas"]["SilenceId"] | null;
         };
         /**
          * @description What can be switched off on a host; each is named like the section of a sample that it fills.
@@ -1988,6 +2106,21 @@ export interface components {
             next_page: number | null;
         };
         /** @description A list: its items and the next page's number, or null on the last. */
+        List_BulkResult: {
+            /** @description The items of this page. */
+            items: {
+                /** @description Which. */
+                alert: components["schemas"]["EpisodeId"];
+                /** @description Whether it was done. */
+                done: boolean;
+                /** @description Why not. */
+                problem: string | null;
+                silence: components["schemas"]["SilenceId"] | null;
+            }[];
+            /** @description The page behind this one, or null. */
+            next_page: number | null;
+        };
+        /** @description A list: its items and the next page's number, or null on the last. */
         List_EpisodeView: {
             /** @description The items of this page. */
             items: {
@@ -2183,6 +2316,37 @@ export interface components {
             next_page: number | null;
         };
         /** @description A list: its items and the next page's number, or null on the last. */
+        List_MaintenanceView: {
+            /** @description The items of this page. */
+            items: {
+                /** @description Who made it. */
+                author: string;
+                /** @description When it begins, by the clock on the wall there. */
+                begin: string;
+                /** @description Days of the week on which it begins; 1 is Monday, 7 is Sunday. */
+                days: number[];
+                /** @description When it ends; not after `begin`: on the next day. */
+                end: string;
+                /** @description The maintenance. */
+                id: components["schemas"]["MaintenanceId"];
+                /** @description What must all be true of an alert. */
+                matchers: components["schemas"]["Matcher"][];
+                /** @description Why. */
+                reason: string;
+                /**
+                 * Format: int64
+                 * @description What a change must name.
+                 */
+                revision: number;
+                /** @description The window that runs, if one does, and the next ones. */
+                windows: components["schemas"]["WindowView"][];
+                /** @description Time zone, as `Europe/Berlin`. */
+                zone: string;
+            }[];
+            /** @description The page behind this one, or null. */
+            next_page: number | null;
+        };
+        /** @description A list: its items and the next page's number, or null on the last. */
         List_MemberView: {
             /** @description The items of this page. */
             items: {
@@ -2255,6 +2419,30 @@ export interface components {
                  * @description What its removal must name.
                  */
                 revision: number;
+            }[];
+            /** @description The page behind this one, or null. */
+            next_page: number | null;
+        };
+        /** @description A list: its items and the next page's number, or null on the last. */
+        List_RuleRevision: {
+            /** @description The items of this page. */
+            items: {
+                after: components["schemas"]["RuleThenView"] | null;
+                /** @description Who made it. */
+                author: string;
+                before: components["schemas"]["RuleThenView"] | null;
+                /** @description What was done: made, changed, switched, removed. */
+                cause: string;
+                /**
+                 * Format: int64
+                 * @description The revision that it made.
+                 */
+                revision: number;
+                /**
+                 * Format: date-time
+                 * @description When.
+                 */
+                time: string;
             }[];
             /** @description The page behind this one, or null. */
             next_page: number | null;
@@ -2347,6 +2535,7 @@ export interface components {
                 from: string;
                 /** @description The silence. */
                 id: components["schemas"]["SilenceId"];
+                maintenance: components["schemas"]["MaintenanceId"] | null;
                 /** @description What must all be true of an alert. */
                 matchers: components["schemas"]["Matcher"][];
                 /** @description Why. */
@@ -2409,6 +2598,53 @@ export interface components {
         };
         /** @description Nothing more is to be said. */
         Logout: Record<string, never>;
+        /** @description What is to be true of weekly maintenance from now on. */
+        MaintenanceEdit: {
+            /** @description When it begins, by the clock on the wall there, as `22:00`. */
+            begin: string;
+            /** @description Days of the week on which it begins; 1 is Monday, 7 is Sunday. */
+            days: number[];
+            /** @description When it ends; not after `begin`: on the next day. */
+            end: string;
+            /** @description What must all be true of an alert; at least one. */
+            matchers: components["schemas"]["Matcher"][];
+            /** @description Why. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description The revision that the edit was made from.
+             */
+            revision: number;
+            /** @description Time zone, as `Europe/Berlin`. */
+            zone: string;
+        };
+        MaintenanceId: string;
+        /** @description Weekly maintenance as saved. */
+        MaintenanceView: {
+            /** @description Who made it. */
+            author: string;
+            /** @description When it begins, by the clock on the wall there. */
+            begin: string;
+            /** @description Days of the week on which it begins; 1 is Monday, 7 is Sunday. */
+            days: number[];
+            /** @description When it ends; not after `begin`: on the next day. */
+            end: string;
+            /** @description The maintenance. */
+            id: components["schemas"]["MaintenanceId"];
+            /** @description What must all be true of an alert. */
+            matchers: components["schemas"]["Matcher"][];
+            /** @description Why. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description What a change must name.
+             */
+            revision: number;
+            /** @description The window that runs, if one does, and the next ones. */
+            windows: components["schemas"]["WindowView"][];
+            /** @description Time zone, as `Europe/Berlin`. */
+            zone: string;
+        };
         /** @description What must be true of an alert. */
         Matcher: {
             /** @description It is about this host. */
@@ -2537,6 +2773,21 @@ export interface components {
             note?: string;
             /** @description What they will be; an admin invites viewers and admins. */
             role: components["schemas"]["Role"];
+        };
+        /** @description Weekly maintenance to be made. */
+        NewMaintenance: {
+            /** @description When it begins, by the clock on the wall there, as `22:00`. */
+            begin: string;
+            /** @description Days of the week on which it begins; 1 is Monday, 7 is Sunday. */
+            days: number[];
+            /** @description When it ends; not after `begin`: on the next day. */
+            end: string;
+            /** @description What must all be true of an alert; at least one. */
+            matchers: components["schemas"]["Matcher"][];
+            /** @description Why. */
+            reason: string;
+            /** @description Time zone, as `Europe/Berlin`. */
+            zone: string;
         };
         /** @description The password as it is and as it is to be. */
         NewPassword: {
@@ -2851,6 +3102,25 @@ export interface components {
             nearest?: string | null;
         };
         RuleId: string;
+        /** @description A change of a rule. */
+        RuleRevision: {
+            after: components["schemas"]["RuleThenView"] | null;
+            /** @description Who made it. */
+            author: string;
+            before: components["schemas"]["RuleThenView"] | null;
+            /** @description What was done: made, changed, switched, removed. */
+            cause: string;
+            /**
+             * Format: int64
+             * @description The revision that it made.
+             */
+            revision: number;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            time: string;
+        };
         /** @description Which hosts a rule watches. */
         RuleScope: "all" | {
             /** @description Hosts with at least one of these tags; empty: none. */
@@ -2889,6 +3159,21 @@ export interface components {
              */
             revision: number;
             /** @description In the rule language. */
+            text: string;
+        };
+        /** @description A rule as it was saved. */
+        RuleThenView: {
+            /** @description The name that people read. */
+            name: string;
+            /** @description Who heard next; empty: the team's policy. */
+            policy: components["schemas"]["Step"][];
+            /** @description Who heard; empty: the team's default. */
+            receivers: string[];
+            /** @description Which hosts it watched. */
+            scope: components["schemas"]["RuleScope"];
+            /** @description Whether it ran and told. */
+            state: components["schemas"]["RuleState"];
+            /** @description In the rule language; empty where it is built in. */
             text: string;
         };
         /** @description A rule as saved. */
@@ -3062,6 +3347,7 @@ export interface components {
             from: string;
             /** @description The silence. */
             id: components["schemas"]["SilenceId"];
+            maintenance: components["schemas"]["MaintenanceId"] | null;
             /** @description What must all be true of an alert. */
             matchers: components["schemas"]["Matcher"][];
             /** @description Why. */
@@ -3257,6 +3543,19 @@ export interface components {
             /** @description The host's team. */
             team: components["schemas"]["TeamId"];
         };
+        /** @description When notices are held back once. */
+        WindowView: {
+            /**
+             * Format: date-time
+             * @description From when, inclusive.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description Until when, exclusive.
+             */
+            until: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -3444,6 +3743,8 @@ export interface operations {
                 rule?: components["schemas"]["RuleId"];
                 /** @description As bad as this only */
                 level?: components["schemas"]["Severity"];
+                /** @description `opened` (the last first, unless said), `level` (the worst first), `duration` (the longest first), `host` or `rule` */
+                sort?: string;
                 /** @description The page, from 1 */
                 page?: number;
                 /** @description Alerts of a page */
@@ -3495,6 +3796,96 @@ export interface operations {
             };
             /** @description There is no such team or thing, or it is not yours: both read the same */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bulk_alerts: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkDeed"];
+            };
+        };
+        responses: {
+            /** @description What became of each, in the order of the question */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_BulkResult"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5848,6 +6239,359 @@ export interface operations {
             };
         };
     };
+    list_maintenance: {
+        parameters: {
+            query?: {
+                /** @description The page, from 1 */
+                page?: number;
+                /** @description Items of a page */
+                limit?: number;
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The maintenance */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MaintenanceView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_maintenance: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewMaintenance"];
+            };
+        };
+        responses: {
+            /** @description The maintenance */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MaintenanceView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is too much */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_maintenance: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The maintenance */
+                id: components["schemas"]["MaintenanceId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MaintenanceEdit"];
+            };
+        };
+        responses: {
+            /** @description The maintenance as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MaintenanceView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_maintenance: {
+        parameters: {
+            query: {
+                /** @description Its revision */
+                revision: number;
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The maintenance */
+                id: components["schemas"]["MaintenanceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_me: {
         parameters: {
             query?: never;
@@ -7574,6 +8318,81 @@ export interface operations {
             };
         };
     };
+    get_rule_history: {
+        parameters: {
+            query?: {
+                /** @description The page, from 1 */
+                page?: number;
+                /** @description Changes of a page */
+                limit?: number;
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The rule */
+                id: components["schemas"]["RuleId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The changes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_RuleRevision"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     switch_rule: {
         parameters: {
             query?: {
@@ -7679,6 +8498,12 @@ export interface operations {
     list_silences: {
         parameters: {
             query?: {
+                /** @description `current` or `over`; both unless said */
+                state?: string;
+                /** @description The page, from 1 */
+                page?: number;
+                /** @description Silences of a page */
+                limit?: number;
                 /** @description The team; without it the first of yours by name */
                 team?: string;
             };

@@ -67,6 +67,29 @@ export const rules = {
   create: (body: RuleBody): Promise<api.Rule> => post('/rules', body),
   change: (id: string, body: RuleBody & { revision: number }): Promise<api.Rule> => put(`/rules/${part(id)}`, body),
   remove: (id: string, revision: number): Promise<void> => remove(`/rules/${part(id)}`, { revision }),
+  get: (id: string): Promise<api.Rule> => get(`/rules/${part(id)}`),
+  history: (id: string, query: Query): Promise<api.List<api.RuleRevision>> => get(`/rules/${part(id)}/history`, query),
+}
+
+export const alertDefaults = {
+  get: (): Promise<api.AlertDefaults> => get('/alert-defaults'),
+  change: (body: Pick<api.AlertDefaults, 'receivers' | 'policy' | 'revision'>): Promise<api.AlertDefaults> => put('/alert-defaults', body),
+}
+
+export type SilenceBody = Pick<api.Silence, 'reason' | 'until' | 'matchers'> & { from?: string }
+export const silences = {
+  list: (query: Query): Promise<api.List<api.Silence>> => get('/silences', query),
+  create: (body: SilenceBody): Promise<api.Silence> => post('/silences', body),
+  change: (id: string, body: SilenceBody & { from: string; revision: number }): Promise<api.Silence> => put(`/silences/${part(id)}`, body),
+  remove: (id: string, revision: number): Promise<void> => remove(`/silences/${part(id)}`, { revision }),
+}
+
+export type MaintenanceBody = Pick<api.Maintenance, 'reason' | 'zone' | 'days' | 'begin' | 'end' | 'matchers'>
+export const maintenance = {
+  list: (): Promise<api.Maintenance[]> => items('/maintenance'),
+  create: (body: MaintenanceBody): Promise<api.Maintenance> => post('/maintenance', body),
+  change: (id: string, body: MaintenanceBody & { revision: number }): Promise<api.Maintenance> => put(`/maintenance/${part(id)}`, body),
+  remove: (id: string, revision: number): Promise<void> => remove(`/maintenance/${part(id)}`, { revision }),
 }
 
 export const alerts = {
@@ -75,6 +98,7 @@ export const alerts = {
   acknowledge: (id: string, note: string): Promise<void> => post(`/alerts/${part(id)}/acknowledgement`, { note }),
   withdraw: (id: string): Promise<void> => remove(`/alerts/${part(id)}/acknowledgement`),
   resolve: (id: string, note: string): Promise<void> => post(`/alerts/${part(id)}/resolution`, { note }),
+  bulk: (body: { alerts: string[]; action: 'acknowledge' | 'resolve' | 'silence'; note: string; until?: string }): Promise<api.List<api.BulkResult>> => post('/alerts/bulk', body),
 }
 
 export const team = {

@@ -24,6 +24,11 @@ class Route {
     return this.#id(/^\/alerts\/([^/]+)\/?$/)
   }
 
+  /** The rule of `/rules/<id>`, else null. */
+  get rule(): string | null {
+    return this.#id(/^\/rules\/([^/]+)\/?$/)
+  }
+
   #id(pattern: RegExp): string | null {
     const [, id] = pattern.exec(this.path) ?? []
     try {

@@ -155,6 +155,7 @@ async fn the_processors_keep_the_topology_and_consume() {
     assert_eq!(latest.get("default.web-1").await.unwrap().unwrap(), "view");
     js.publish("journal.v1.default.flag.web-1", "flag".into()).await.unwrap().await.unwrap();
     assert_eq!(first_of(&js, "JOURNAL").await, "flag");
+    js.publish("journal.v1.default.silence.m1", "window".into()).await.unwrap().await.unwrap();
     stream.delete_consumer("history").await.unwrap();
 }
 
@@ -224,6 +225,7 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
         "journal.v1.default.host.web-1",
         "journal.v1.default.member.flag",
         "journal.v1.default.credential.flag",
+        "journal.v1.default.maintenance.silence",
         "journal.v1.flag.host.web-1",
         "journal.v1.default.flag.web-1.x",
         "journal.v1._.user.flag",

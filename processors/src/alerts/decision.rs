@@ -64,6 +64,9 @@ pub(super) struct Named {
 pub(super) struct FileRule {
     #[serde(alias = "rule")]
     id: RuleId,
+    /// What people read; only `rules apply` asks for it.
+    #[serde(default)]
+    name: Option<String>,
     text: String,
     #[serde(default)]
     scope: Scope,
@@ -227,10 +230,19 @@ impl FileRule {
     /// # Errors
     /// What is wrong with it, for people.
     pub(super) fn fact(self) -> Result<AlertFact, String> {
-        let Self { id, text, scope, receivers, state, escalation } = self;
+        let (id, _, rule) = self.saved()?;
+        Ok(AlertFact::Rule { id, value: Some(rule) })
+    }
+
+    /// Its id, its name where it has one, and the rest as it is saved.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub(super) fn saved(self) -> Result<(RuleId, Option<String>, SavedRule), String> {
+        let Self { id, name, text, scope, receivers, state, escalation } = self;
         text.parse::<Rule>().map_err(|error| format!("rule {id}: {error}"))?;
         let policy = policy(escalation).map_err(|error| format!("rule {id}: {error}"))?;
-        Ok(AlertFact::Rule { id, value: Some(SavedRule { text, scope, receivers, state, policy }) })
+        Ok((id, name, SavedRule { text, scope, receivers, state, policy }))
     }
 }
 

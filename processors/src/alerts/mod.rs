@@ -1,5 +1,6 @@
 //! Alerts: the machine that decides, and the ways to run it over files.
 
+mod apply;
 mod decision;
 pub mod heartbeat;
 mod line;

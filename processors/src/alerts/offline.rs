@@ -1,5 +1,6 @@
-//! `replay` and `test-rules`: the machine over files, for people who test their rules before they ship them.
+//! `replay`, `test-rules` and `rules apply`: for people who keep their rules in files, test them, and ship them.
 
+use super::apply::Apply;
 use super::decision::{Before, Decision, FileRule};
 use super::line::{self, Boots};
 use super::machine::{Effect, Input, Key, Kind, Machine, NoticeKind, Report, TransitionKind, Values};
@@ -15,7 +16,7 @@ use watchkeeper_schemas::rule::Severity;
 /// Hears what has no receiver of its own in a file.
 const IMAGINARY_RECEIVER: &str = "replay";
 
-/// Runs alert rules over files; needs no server.
+/// Alert rules in files: what they would do (without a server), and making a team's rules equal to them.
 #[derive(Debug, Parser)]
 #[command(name = "watchkeeper-processors", version)]
 pub struct Offline {
@@ -46,13 +47,23 @@ enum Command {
         #[arg(long)]
         update: bool,
     },
+    /// A team's rules, over the HTTP API.
+    Rules {
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesCommand {
+    Apply(Apply),
 }
 
 impl Offline {
     /// Whether the first argument asks for one of these commands.
     #[must_use]
     pub fn is_asked(first: Option<&std::ffi::OsStr>) -> bool {
-        first.is_some_and(|first| first == "replay" || first == "test-rules")
+        first.is_some_and(|first| first == "replay" || first == "test-rules" || first == "rules")
     }
 
     /// Runs the command; whether all is well.
@@ -67,6 +78,7 @@ impl Offline {
                 true
             }
             Command::TestRules { files, update } => test_rules(&files, update, &mut out)?,
+            Command::Rules { command: RulesCommand::Apply(apply) } => apply.run(&mut out)?,
         };
         out.flush()?;
         Ok(well)

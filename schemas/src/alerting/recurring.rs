@@ -1,6 +1,7 @@
 //! Maintenance that comes again each week: written into JOURNAL as silences, 14 days ahead, in its own time zone.
 
 use super::{Matcher, Silence};
+use crate::ids::{MaintenanceId, SilenceId};
 use crate::quantity::UnixMs;
 use jiff::civil::{Date, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -11,6 +12,9 @@ use std::collections::BTreeSet;
 
 /// How far ahead silences are written, in days.
 pub const DAYS_AHEAD: i64 = 14;
+
+/// What a window's id has behind that of its maintenance: `-2026-10-18`.
+const DAY_CHARS: usize = 11;
 
 /// Maintenance on the same days of every week.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,12 +61,19 @@ struct Plan {
 }
 
 impl WeeklyMaintenance {
-    /// Whether it can be.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with it.
-    pub fn check(&self) -> Result<(), MaintenanceError> {
-        self.plan().map(|_| ())
+    /// Everything that is wrong with it, by field.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<(&'static str, MaintenanceError)> {
+        let zone = zone(&self.zone).err().map(|error| ("zone", error));
+        let begin = time(&self.begin).err().map(|error| ("begin", error));
+        let end = time(&self.end).err().map(|error| ("end", error));
+        let days = (!self.has_days()).then_some(("days", MaintenanceError::Days));
+        let matchers = self.matchers.is_empty().then_some(("matchers", MaintenanceError::Matchers));
+        [zone, begin, end, days, matchers].into_iter().flatten().collect()
+    }
+
+    fn has_days(&self) -> bool {
+        !self.days.is_empty() && self.days.iter().all(|day| (1..=7).contains(day))
     }
 
     /// The silences that are not over at `now` and begin within [`DAYS_AHEAD`] days, each with an id that is the same
@@ -70,7 +81,11 @@ impl WeeklyMaintenance {
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn silences(&self, id: &str, now: UnixMs) -> Result<Vec<(String, Silence)>, MaintenanceError> {
+    pub fn silences(
+        &self,
+        id: &MaintenanceId,
+        now: UnixMs,
+    ) -> Result<Vec<(SilenceId, Silence)>, MaintenanceError> {
         let plan = self.plan()?;
         let at = i64::try_from(now.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let today = at.unwrap_or(Timestamp::MAX).to_zoned(plan.zone.clone()).date();
@@ -85,18 +100,24 @@ impl WeeklyMaintenance {
                 until,
                 matchers: self.matchers.clone(),
             };
-            (until > now && from < until).then(|| (format!("{id}-{day}"), silence))
+            let id = format!("{id}-{day}").parse().ok()?;
+            (until > now && from < until).then_some((id, silence))
         });
         Ok(silences.collect())
     }
 
+    /// The maintenance that a silence would be a window of, by its id: that and the day.
+    #[must_use]
+    pub fn of_window(silence: &SilenceId) -> Option<MaintenanceId> {
+        let text = silence.as_str();
+        let (id, day) = text.split_at_checked(text.len().checked_sub(DAY_CHARS)?)?;
+        day.strip_prefix('-')?.parse::<Date>().ok()?;
+        id.parse().ok()
+    }
+
     fn plan(&self) -> Result<Plan, MaintenanceError> {
-        // The table within: the same days everywhere, whatever the machine's own table says.
-        let zone = TimeZoneDatabase::bundled().get(&self.zone);
-        let zone = zone.map_err(|_| MaintenanceError::Zone(self.zone.clone()))?;
-        let time = |text: &str| text.parse::<Time>().map_err(|_| MaintenanceError::Time(text.to_owned()));
-        let (begin, end) = (time(&self.begin)?, time(&self.end)?);
-        if self.days.is_empty() || !self.days.iter().all(|day| (1..=7).contains(day)) {
+        let (zone, begin, end) = (zone(&self.zone)?, time(&self.begin)?, time(&self.end)?);
+        if !self.has_days() {
             return Err(MaintenanceError::Days);
         }
         if self.matchers.is_empty() {
@@ -104,6 +125,15 @@ impl WeeklyMaintenance {
         }
         Ok(Plan { zone, begin, end })
     }
+}
+
+/// The table within: the same days everywhere, whatever the machine's own table says.
+fn zone(name: &str) -> Result<TimeZone, MaintenanceError> {
+    TimeZoneDatabase::bundled().get(name).map_err(|_| MaintenanceError::Zone(name.to_owned()))
+}
+
+fn time(text: &str) -> Result<Time, MaintenanceError> {
+    text.parse().map_err(|_| MaintenanceError::Time(text.to_owned()))
 }
 
 impl Plan {
@@ -140,7 +170,7 @@ mod tests {
     }
 
     fn said(maintenance: &WeeklyMaintenance, now: &str) -> Vec<String> {
-        let silences = maintenance.silences("m1", at(now)).unwrap();
+        let silences = maintenance.silences(&"m1".parse().unwrap(), at(now)).unwrap();
         silences.iter().map(|(id, silence)| format!("{id}: {} {}", silence.from, silence.until)).collect()
     }
 
@@ -185,11 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn a_window_is_known_by_its_id() {
+        let of = |id: &str| WeeklyMaintenance::of_window(&id.parse().unwrap()).map(|it| it.to_string());
+        assert_eq!(of("m1-2026-10-18").as_deref(), Some("m1"));
+        for other in ["abcdefgh", "m1-2026-13-18", "-2026-10-18x", "m1"] {
+            if let Ok(id) = other.parse() {
+                assert_eq!(WeeklyMaintenance::of_window(&id), None, "{other}");
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_what_was_expected() {
         let error = |change: fn(&mut WeeklyMaintenance)| {
             let mut maintenance = weekly(&[1], "22:00", "06:00");
             change(&mut maintenance);
-            maintenance.check().unwrap_err().to_string()
+            maintenance.mistakes().remove(0).1.to_string()
         };
         assert!(error(|it| it.zone = "Europe/Atlantis".to_owned()).contains("Europe/Berlin"));
         assert!(error(|it| it.begin = "25:00".to_owned()).contains("22:00"));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
 use watchkeeper_schemas::alerting::{
-    Defaults, EpisodeRef, Matcher, RuleState, SavedRule, Scope as RuleScope, Silence, Step,
+    Defaults, EpisodeRef, Matcher, RuleState, SavedRule, Scope as RuleScope, Silence, Step, WeeklyMaintenance,
 };
 use watchkeeper_schemas::audit::{Action, AuditEntry, Deed, Hash, Outcome, Via};
 use watchkeeper_schemas::codec;
@@ -246,7 +246,23 @@ fn journal_of_alerts() -> Vec<(&'static str, JournalEvent)> {
             "journal-alert-defaults",
             event("set", Fact::AlertDefaults { id: "default".parse().unwrap(), value: Some(defaults) }),
         ),
+        (
+            "journal-maintenance",
+            event("made", Fact::Maintenance { id: "m1".parse().unwrap(), value: Some(weekly()) }),
+        ),
     ]
+}
+
+fn weekly() -> WeeklyMaintenance {
+    WeeklyMaintenance {
+        author: "alice".to_owned(),
+        reason: "backup".to_owned(),
+        zone: "Europe/Berlin".to_owned(),
+        days: [6, 7].into(),
+        begin: "22:00".to_owned(),
+        end: "06:00".to_owned(),
+        matchers: vec![Matcher::Tag("db".to_owned())],
+    }
 }
 
 fn episode() -> EpisodeRef {

@@ -3,6 +3,12 @@
 import type { Alert } from '../api.ts'
 import { digits, span } from '../format.ts'
 
+/** Where one goes from alerts to what is held back. */
+export const ALERT_PARTS = [
+  { href: '/alerts', word: 'Alerts' },
+  { href: '/silences', word: 'Silences and maintenance' },
+]
+
 /** What it is about: the series behind the host, where there is one. */
 export function about(alert: Alert): string {
   const host = alert.host === '_' ? 'the whole team' : alert.host

@@ -42,7 +42,9 @@ pub(super) fn read(sequence: u64, subject: &str, payload: &[u8]) -> Option<Place
         | Fact::Invitation { .. }
         | Fact::Reader { .. }
         | Fact::Credential { .. }
-        | Fact::Flag { .. } => false,
+        | Fact::Flag { .. }
+        // Its windows are silences, which come by themselves.
+        | Fact::Maintenance { .. } => false,
     };
     (concerns && about == subject).then(|| Placed { sequence, team: team.clone(), event })
 }
@@ -92,7 +94,8 @@ impl Known {
             | Fact::Invitation { .. }
             | Fact::Reader { .. }
             | Fact::Credential { .. }
-            | Fact::Flag { .. } => Vec::new(),
+            | Fact::Flag { .. }
+            | Fact::Maintenance { .. } => Vec::new(),
         }
     }
 
