@@ -18,6 +18,8 @@ pub enum Name {
     Ticker,
     /// Alerts: what is open and who hears; one of all programs decides.
     Alerts,
+    /// What a rule would have done, for whoever edits one; programs share the questions.
+    Backtest,
     /// The NATS server's accounts, as JOURNAL has them: needs --nats-dir.
     Accounts,
     /// Holds hosts off that flood: needs --nats-dir or --sys-creds.
@@ -33,6 +35,7 @@ impl Name {
             Self::History => HISTORY_CONSUMER.processor,
             Self::Ticker => "ticker",
             Self::Alerts => ALERTS_CONSUMER.processor,
+            Self::Backtest => "backtest",
             Self::Accounts => "accounts",
             Self::Guard => "guard",
         }
@@ -174,7 +177,7 @@ impl Config {
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
         let has_what_it_needs = |name: &Name| match name {
-            Name::Latest | Name::History | Name::Ticker | Name::Alerts => true,
+            Name::Latest | Name::History | Name::Ticker | Name::Alerts | Name::Backtest => true,
             Name::Accounts => self.nats_dir.is_some(),
             Name::Guard => self.sys_creds().is_some(),
         };

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod alerts;
+pub mod backtest;
 pub mod config;
 pub mod guard;
 pub mod history;
@@ -38,6 +39,7 @@ pub async fn work(name: Name, config: &Config, mut shutdown: watch::Receiver<boo
         }
         Name::Alerts => alerts::processor::run(runner(config, ALERTS_CONSUMER, shutdown).await?).await,
         Name::Ticker => ticker::run(config, &mut shutdown).await,
+        Name::Backtest => backtest::run(config, &mut shutdown).await,
         Name::Accounts => {
             let dir = config.nats_dir.as_deref().context("accounts needs the folder of the NATS server")?;
             accounts::run(config, dir, &mut shutdown).await

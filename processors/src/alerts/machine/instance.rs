@@ -1,6 +1,7 @@
 //! The condition table: what one sample does to one series of one rule on one host.
 
 use super::effect::Sampled;
+use super::near::Near;
 use super::program::{Ask, Class, Verdict};
 use super::window::Window;
 use compact_str::CompactString;
@@ -29,6 +30,9 @@ pub(super) struct Instance {
     pub(super) no_data: bool,
     /// What its windows hold.
     pub(super) windows: Box<[Window]>,
+    /// How close it came to an episode, where somebody asks.
+    #[serde(skip)]
+    pub(super) near: Option<Box<Near>>,
 }
 
 /// Where a series stands. Times are event times, in milliseconds.
@@ -138,6 +142,7 @@ impl Instance {
             missing: None,
             no_data: false,
             windows,
+            near: None,
         }
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Look<'a> {
     /// When the sample was read, in log time.
     pub(super) seen: u64,
     pub(super) sequence: u64,
+    /// It is kept how close series come.
+    pub(super) near: bool,
 }
 
 impl Machine {
@@ -79,6 +81,7 @@ impl Machine {
             feed: Some(accepted.broken),
             seen: self.now,
             sequence: self.sequence,
+            near: self.keeps_nearness,
         };
         let mut found = Vec::new();
         let mut room = self.room();
@@ -134,8 +137,8 @@ impl Machine {
             let moment = host.last_moment(self.now, edited).filter(|_| !host.watched.paused);
             let mut found = Vec::new();
             if let (Some(at), Some(watch)) = (moment, host.runs.get_mut(place).filter(|watch| watch.on)) {
-                let look =
-                    Look { values: &host.last, at, feed: None, seen: host.live, sequence: self.sequence };
+                let (values, seen, near) = (&host.last, host.live, self.keeps_nearness);
+                let look = Look { values, at, feed: None, seen, sequence: self.sequence, near };
                 let rule = &mut self.rules[place];
                 look.at_rule(
                     rule,
@@ -263,7 +266,8 @@ impl Look<'_> {
             }
             *room -= 1;
             rule.instances += 1;
-            watch.instances.insert(place, Instance::new(label, ask, self.seen));
+            let near = self.near.then(Box::default);
+            watch.instances.insert(place, Instance { near, ..Instance::new(label, ask, self.seen) });
         }
         rule.unwatched = rule.unwatched - unwatched + watch.unwatched;
         for instance in &mut watch.instances {
@@ -295,7 +299,11 @@ impl Look<'_> {
         };
         let verdict = ask.verdict(&Seen { values: self.values, label: &instance.label, windows: &windows });
         instance.judge_upper(ask, &verdict, &self.at);
-        match instance.step(ask, &verdict, &self.at) {
+        let change = instance.step(ask, &verdict, &self.at);
+        if let Some(near) = &mut instance.near {
+            near.take(ask.limit, &verdict, &instance.phase, self.at.t);
+        }
+        match change {
             Some(Change::Fired(run)) => {
                 let critical = instance.upper;
                 let episode = Episode::new(self.sequence, run.since, run.value, run.peak, critical);

@@ -71,6 +71,30 @@ impl Values {
         Self::new(values)
     }
 
+    /// The numbers of these metrics in a sample.
+    #[must_use]
+    pub fn of_these(sample: &Sample, metrics: &[MetricKey]) -> Self {
+        let mut values = Vec::with_capacity(metrics.len());
+        for key in metrics {
+            match key {
+                MetricKey::Known(place) => {
+                    let Some(metric) = CATALOGUE.get(usize::from(*place)) else { continue };
+                    metric.section().rows(sample, |label, row| {
+                        let number = metric.read(row);
+                        values.push(Value { metric: key.clone(), label: label.into(), number });
+                    });
+                }
+                MetricKey::Custom(name) => {
+                    let own = sample.custom.iter().filter(|custom| custom.name.as_str() == name.as_str());
+                    let label = CompactString::default();
+                    let value = |number| Value { metric: key.clone(), label: label.clone(), number };
+                    values.extend(own.map(|custom| value(custom.value)));
+                }
+            }
+        }
+        Self::new(values)
+    }
+
     /// Every row of a metric.
     #[must_use]
     pub fn rows(&self, metric: &MetricKey) -> &[Value] {
