@@ -3,7 +3,7 @@
 //! is not described.
 
 use crate::api::{
-    alert_defaults, alerts, audit, auth, description, docs, enrol, health, history, hosting, hosts,
+    alert_defaults, alerts, audit, auth, backtest, description, docs, enrol, health, history, hosting, hosts,
     invitations, joining, live, me, members, metrics, page, readers, rules, silences, system, team, tokens,
 };
 use crate::app::App;
@@ -114,6 +114,7 @@ pub fn table() -> Vec<Route> {
         route::<rules::__path_list, _, _>(Role::Viewer, rules::list),
         route::<rules::__path_create, _, _>(Role::Admin, rules::create),
         route::<rules::__path_check, _, _>(Role::Viewer, rules::check),
+        route::<backtest::__path_run, _, _>(Role::Admin, backtest::run),
         route::<rules::__path_get, _, _>(Role::Viewer, rules::get),
         route::<rules::__path_change, _, _>(Role::Admin, rules::change),
         route::<rules::__path_switch, _, _>(Role::Admin, rules::switch),
