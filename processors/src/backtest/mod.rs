@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use trial::{Findings, Question, Trial};
 use watchkeeper_schemas::alerting::WatchedHost;
@@ -80,7 +80,7 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
     loop {
         tokio::select! {
             _ = shutdown.wait_for(|stop| *stop) => break,
-            Some(ended) = runs.set.join_next() => runs.ended(&ended?),
+            Some(ended) = runs.set.join_next_with_id() => runs.ended(ended),
             ask = asks.next() => match ask {
                 Some(ask) => service.take(ask, &mut runs).await,
                 None => anyhow::bail!("the connection to NATS is closed"),
@@ -95,22 +95,24 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
 /// Runs that were taken on.
 #[derive(Default)]
 struct Runs {
-    set: JoinSet<TeamId>,
-    of_teams: BTreeMap<TeamId, usize>,
+    set: JoinSet<()>,
+    /// Whose each of them is.
+    teams: Vec<(Id, TeamId)>,
 }
 
 impl Runs {
     fn has_room(&self, team: &TeamId) -> bool {
-        self.set.len() < TAKEN_MAX && self.of_teams.get(team).is_none_or(|taken| *taken < TEAM_TAKEN_MAX)
+        let taken = self.teams.iter().filter(|(_, of)| of == team).count();
+        self.teams.len() < TAKEN_MAX && taken < TEAM_TAKEN_MAX
     }
 
-    fn ended(&mut self, team: &TeamId) {
-        if let Some(taken) = self.of_teams.get_mut(team) {
-            *taken -= 1;
-            if *taken == 0 {
-                self.of_teams.remove(team);
-            }
-        }
+    /// One that panicked ends alone: other rules are judged on.
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let ended = ended.map(|(id, ())| id).unwrap_or_else(|error| {
+            tracing::error!(%error, "a back-test has panicked");
+            error.id()
+        });
+        self.teams.retain(|(id, _)| *id != ended);
     }
 }
 
@@ -140,9 +142,8 @@ impl Service {
         }
         let heeded = self.client.subscribe(subjects::backtest_heed(&team, &ask.run)).await;
         let Ok(heeded) = heeded else { return };
-        *runs.of_teams.entry(team.clone()).or_default() += 1;
-        let run = Run { service: self.clone(), team, ask, teller };
-        runs.set.spawn(run.run(heeded));
+        let run = Run { service: self.clone(), team: team.clone(), ask, teller };
+        runs.teams.push((runs.set.spawn(run.run(heeded)).id(), team));
     }
 }
 
@@ -176,7 +177,7 @@ struct Run {
 
 impl Run {
     /// Runs to its end, until nobody waits for it any more or until it is told to stop.
-    async fn run(self, heeded: Subscriber) -> TeamId {
+    async fn run(self, heeded: Subscriber) {
         let mut shutdown = self.service.shutdown.clone();
         let begun = Instant::now();
         let last = tokio::select! {
@@ -190,7 +191,6 @@ impl Run {
             Some(last) => self.teller.tell(last).await,
             None => tracing::debug!(team = %self.team, took = ?begun.elapsed(), "a back-test was given up"),
         }
-        self.team
     }
 
     /// The last word.
