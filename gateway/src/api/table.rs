@@ -101,6 +101,13 @@ type Schema = (String, RefOr<utoipa::openapi::schema::Schema>);
 /// Everything that is offered, but for the page and the page to browse this.
 #[must_use]
 pub fn table() -> Vec<Route> {
+    let mut table = of_teams();
+    table.extend(of_people());
+    table
+}
+
+/// What belongs to a team.
+fn of_teams() -> Vec<Route> {
     vec![
         route::<hosts::__path_list, _, _>(Role::Viewer, hosts::list),
         route::<hosts::__path_get, _, _>(Role::Viewer, hosts::get),
@@ -147,6 +154,12 @@ pub fn table() -> Vec<Route> {
         route::<readers::__path_remove, _, _>(Role::Admin, readers::remove),
         route::<audit::__path_list, _, _>(Role::Owner, audit::list),
         route::<audit::__path_export, _, _>(Role::Owner, audit::export),
+    ]
+}
+
+/// What agents and people are before they are anybody's, and the gateway itself.
+fn of_people() -> Vec<Route> {
+    vec![
         route::<enrol::__path_enrol, _, _>(Open, enrol::enrol),
         route::<enrol::__path_renew, _, _>(Open, enrol::renew),
         route::<auth::__path_state, _, _>(Open, auth::state),

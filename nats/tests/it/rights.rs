@@ -227,6 +227,24 @@ fn a_back_test_is_asked_heeded_and_told() {
     assert!(all_refused(&heard, 2), "{heard:?}");
 }
 
+/// Where the processors may not publish.
+const NOT_OF_PROCESSORS: [&str; 14] = [
+    "sample.v1.default.00.web-1",
+    "journal.v1.default.host.web-1",
+    "journal.v1.default.member.flag",
+    "journal.v1.default.credential.flag",
+    "journal.v1.flag.host.web-1",
+    "journal.v1.default.flag.web-1.x",
+    "journal.v1._.user.flag",
+    "audit.v1.default",
+    "$KV.SESSIONS.x",
+    "$KV.SECRETS.x",
+    "cmd.v1.default.00.web-1",
+    "backtest.v1.ask.default",
+    "backtest.v1.heed.default.run",
+    "_INBOX.gateway.x",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn our_programs_have_no_right_that_they_do_not_need() {
     let server = Server::start(&["default"]);
@@ -244,22 +262,7 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
     ] {
         processors.publish(&format!("$JS.API.{right}"), "", "{}");
     }
-    for subject in [
-        "sample.v1.default.00.web-1",
-        "journal.v1.default.host.web-1",
-        "journal.v1.default.member.flag",
-        "journal.v1.default.credential.flag",
-        "journal.v1.flag.host.web-1",
-        "journal.v1.default.flag.web-1.x",
-        "journal.v1._.user.flag",
-        "audit.v1.default",
-        "$KV.SESSIONS.x",
-        "$KV.SECRETS.x",
-        "cmd.v1.default.00.web-1",
-        "backtest.v1.ask.default",
-        "backtest.v1.heed.default.run",
-        "_INBOX.gateway.x",
-    ] {
+    for subject in NOT_OF_PROCESSORS {
         processors.publish(subject, "", "x");
     }
     processors.subscribe("_INBOX.gateway.>");
