@@ -2,6 +2,7 @@
 //!
 //! Read `episodes.rs` (what is known of episodes, pure), `form.rs` (what may be said), `desk.rs` (how it is recorded).
 
+pub mod backtest;
 pub mod desk;
 pub mod episodes;
 pub mod form;

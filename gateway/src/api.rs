@@ -4,6 +4,7 @@ pub mod alert_defaults;
 pub mod alerts;
 pub mod audit;
 pub mod auth;
+pub mod backtest;
 pub mod bulk;
 pub mod description;
 pub mod docs;

@@ -201,8 +201,8 @@ impl Role {
                 ]),
                 list([subjects::SYS_INBOX]),
             ),
-            Self::Processors => (subjects::processors_publish(), list([subjects::PROCESSORS_INBOX])),
-            Self::Gateway => (subjects::gateway_publish(), list([subjects::GATEWAY_INBOX])),
+            Self::Processors => (subjects::processors_publish(), list(subjects::PROCESSORS_HEAR)),
+            Self::Gateway => (subjects::gateway_publish(), list(subjects::GATEWAY_HEAR)),
             Self::Reader => (list([subjects::DEAD]), list([subjects::READER_TEMPLATE])),
             Self::Agent => (
                 list([subjects::AGENT_SAMPLE_TEMPLATE, subjects::AGENT_BACKFILL_TEMPLATE]),

@@ -21,6 +21,8 @@ pub enum Name {
     Alerts,
     /// Windows of weekly maintenance, written as silences two weeks ahead.
     Maintenance,
+    /// What a rule would have done, for whoever edits one; programs share the questions.
+    Backtest,
     /// The NATS server's accounts, as JOURNAL has them: needs --nats-dir.
     Accounts,
     /// Holds hosts off that flood: needs --nats-dir or --sys-creds.
@@ -37,6 +39,7 @@ impl Name {
             Self::Ticker => "ticker",
             Self::Alerts => ALERTS_CONSUMER.processor,
             Self::Maintenance => "maintenance",
+            Self::Backtest => "backtest",
             Self::Accounts => "accounts",
             Self::Guard => "guard",
         }
@@ -186,7 +189,12 @@ impl Config {
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
         let has_what_it_needs = |name: &Name| match name {
-            Name::Latest | Name::History | Name::Ticker | Name::Alerts | Name::Maintenance => true,
+            Name::Latest
+            | Name::History
+            | Name::Ticker
+            | Name::Alerts
+            | Name::Maintenance
+            | Name::Backtest => true,
             Name::Accounts => self.nats_dir.is_some(),
             Name::Guard => self.sys_creds().is_some(),
         };

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod alerts;
+pub mod backtest;
 pub mod config;
 pub mod guard;
 pub mod history;
@@ -44,6 +45,7 @@ pub async fn work(name: Name, config: &Config, mut shutdown: watch::Receiver<boo
         }
         Name::Ticker => ticker::run(config, &mut shutdown).await,
         Name::Maintenance => maintenance::run(config, &mut shutdown).await,
+        Name::Backtest => backtest::run(config, &mut shutdown).await,
         Name::Accounts => {
             let dir = config.nats_dir.as_deref().context("accounts needs the folder of the NATS server")?;
             accounts::run(config, dir, &mut shutdown).await

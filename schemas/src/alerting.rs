@@ -99,6 +99,18 @@ pub enum Scope {
     Hosts(BTreeSet<HostId>),
 }
 
+impl Scope {
+    /// Whether a host with these tags is in it.
+    #[must_use]
+    pub fn includes(&self, host: &str, tags: &BTreeSet<String>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tags(any) => any.iter().any(|tag| tags.contains(tag)),
+            Self::Hosts(hosts) => hosts.iter().any(|known| known.as_str() == host),
+        }
+    }
+}
+
 /// Whether a rule runs and tells.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, utoipa::ToSchema,

@@ -176,6 +176,11 @@ text_id!(
     "^[a-z0-9][a-z0-9_-]{0,20}$", is_slug
 );
 text_id!(
+    /// One run of a back-test.
+    RunId, "run id", 32, "1 to 32 of a-z, 0-9, - and _, beginning with a letter or digit",
+    "^[a-z0-9][a-z0-9_-]{0,31}$", is_slug
+);
+text_id!(
     /// Who hears of alerts.
     ReceiverId, "receiver", 64, "1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit",
     "^[a-z0-9][a-z0-9_-]{0,63}$", is_slug

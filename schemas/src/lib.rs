@@ -2,6 +2,7 @@
 
 pub mod alerting;
 pub mod audit;
+pub mod backtest;
 pub mod built_in;
 pub mod catalogue;
 pub mod codec;

@@ -1,6 +1,6 @@
 //! The one place that builds and parses subjects; nowhere else in the workspace is a subject spelled out.
 
-use crate::ids::{HostId, InvalidId, ProcessorName, RuleId, Shard, TeamId};
+use crate::ids::{HostId, InvalidId, ProcessorName, RuleId, RunId, Shard, TeamId};
 use crate::journal::Fact;
 use std::fmt;
 use std::str::FromStr;
@@ -72,6 +72,13 @@ pub const FLEET_INBOX_TEMPLATE: &str = "_INBOX.{{tag(team)}}.fleet.>";
 /// What a reader of a team may hear, as the template of its signing key.
 pub const READER_TEMPLATE: &str = "public.v1.{{tag(team)}}.>";
 
+/// What the gateway asks the processors to try, of every team.
+pub const BACKTEST_ASKS: &str = "backtest.v1.ask.*";
+/// Whether somebody still waits for what is tried: of every team and run.
+const BACKTEST_HEEDS: &str = "backtest.v1.heed.*.*";
+/// What the processors tell of what is tried: of every team and run.
+const BACKTEST_TOLD: &str = "backtest.v1.told.*.*";
+
 /// Replies to the processors.
 pub const PROCESSORS_INBOX: &str = "_INBOX.processors.>";
 /// Replies to the gateway.
@@ -100,8 +107,9 @@ const STATE_QUESTIONS: [&str; 5] = [
     "$JS.API.CONSUMER.INFO.*.*",
 ];
 /// What the processors publish beside reading: the topology (nothing is ever deleted or purged), acknowledgements,
-/// their two buckets, the clock, transitions, notices, parked events and the public feed.
-const PROCESSORS_WRITE: [&str; 15] = [
+/// their two buckets, the clock, transitions, notices, parked events, the public feed, flags, windows of weekly maintenance
+/// and what back-tests find.
+const PROCESSORS_WRITE: [&str; 16] = [
     "$JS.API.STREAM.CREATE.*",
     "$JS.API.STREAM.UPDATE.*",
     "$JS.API.CONSUMER.DELETE.*.*",
@@ -117,13 +125,14 @@ const PROCESSORS_WRITE: [&str; 15] = [
     PUBLIC,
     JOURNAL_FLAGS,
     JOURNAL_SILENCES,
+    BACKTEST_TOLD,
 ];
 /// What the processors read.
 const PROCESSORS_READ: [&str; 8] =
     ["SAMPLES", "JOURNAL", "ALERTS", "NOTICES", "PARKED", "KV_LATEST", "KV_SNAPSHOTS", "KV_SECRETS"];
 /// What the gateway publishes beside reading: facts about configuration and its two buckets; one message of SAMPLES
-/// by its sequence tells the time up to which a processor has come.
-const GATEWAY_WRITE: [&str; 10] = [
+/// by its sequence tells the time up to which a processor has come; it asks for back-tests.
+const GATEWAY_WRITE: [&str; 12] = [
     JOURNAL_FILTER,
     AUDIT_FILTER,
     "$KV.SESSIONS.>",
@@ -135,7 +144,13 @@ const GATEWAY_WRITE: [&str; 10] = [
     "$JS.API.CONSUMER.DELETE.KV_LATEST.*",
     "$JS.API.CONSUMER.DELETE.KV_SESSIONS.*",
     "$JS.API.CONSUMER.DELETE.KV_SECRETS.*",
+    BACKTEST_ASKS,
+    BACKTEST_HEEDS,
 ];
+/// What the processors hear beside what they read.
+pub const PROCESSORS_HEAR: [&str; 3] = [PROCESSORS_INBOX, BACKTEST_ASKS, BACKTEST_HEEDS];
+/// What the gateway hears beside what it reads.
+pub const GATEWAY_HEAR: [&str; 2] = [GATEWAY_INBOX, BACKTEST_TOLD];
 /// What the gateway reads.
 const GATEWAY_READ: [&str; 7] =
     ["AUDIT", "JOURNAL", "ALERTS", "NOTICES", "KV_LATEST", "KV_SESSIONS", "KV_SECRETS"];
@@ -238,6 +253,30 @@ pub fn alerts_of(team: &TeamId, host: &str, rule: &RuleId) -> String {
 #[must_use]
 pub fn intent(id: &str) -> String {
     format!("notice.v1.intent.{id}")
+}
+
+/// Where the gateway asks for a back-test of a team's rule.
+#[must_use]
+pub fn backtest_ask(team: &TeamId) -> String {
+    format!("backtest.v1.ask.{team}")
+}
+
+/// The team of a subject of [`BACKTEST_ASKS`].
+#[must_use]
+pub fn team_of_backtest_ask(subject: &str) -> Option<TeamId> {
+    subject.strip_prefix("backtest.v1.ask.")?.parse().ok()
+}
+
+/// Where the gateway says whether somebody still waits for a back-test.
+#[must_use]
+pub fn backtest_heed(team: &TeamId, run: &RunId) -> String {
+    format!("backtest.v1.heed.{team}.{run}")
+}
+
+/// Where the processors tell of a back-test.
+#[must_use]
+pub fn backtest_told(team: &TeamId, run: &RunId) -> String {
+    format!("backtest.v1.told.{team}.{run}")
 }
 
 /// Where a processor parks what it can never handle.
@@ -480,6 +519,15 @@ mod tests {
             "",
         ] {
             assert!(bad.parse::<SampleSubject>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_team_of_a_back_test_is_that_of_its_subject() {
+        let team: TeamId = "default".parse().unwrap();
+        assert_eq!(team_of_backtest_ask(&backtest_ask(&team)), Some(team));
+        for bad in ["backtest.v1.ask.*", "backtest.v1.ask.a.b", "backtest.v1.told.a", ""] {
+            assert_eq!(team_of_backtest_ask(bad), None, "{bad:?}");
         }
     }
 

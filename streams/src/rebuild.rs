@@ -8,8 +8,10 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pu
 use async_nats::jetstream::context::Context;
 use async_nats::{Client, StatusCode, Subject, Subscriber};
 use futures_util::StreamExt as _;
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::subjects;
 
 /// Events of one pull: more than fit into its bytes, so that the bytes end it.
@@ -32,6 +34,8 @@ pub enum Begin {
     First,
     /// At this sequence.
     Sequence(u64),
+    /// At the first event that was stored at this time or later.
+    Time(UnixMs),
     /// At the last event of each subject, and only these.
     LastPerSubject,
 }
@@ -69,6 +73,24 @@ pub async fn read(
     begin: Begin,
     mut each: impl FnMut(Event),
 ) -> Result<u64, RebuildError> {
+    let each = |event| {
+        each(event);
+        ControlFlow::Continue(())
+    };
+    read_while(context, stream, filters, begin, each).await
+}
+
+/// Like [`read`], until `each` has enough; returns the number of events that were there to be read.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_while(
+    context: &Context,
+    stream: &str,
+    filters: &[&str],
+    begin: Begin,
+    mut each: impl FnMut(Event) -> ControlFlow<()>,
+) -> Result<u64, RebuildError> {
     let failed = |source: async_nats::Error| RebuildError::JetStream { stream: stream.to_owned(), source };
     let client = context.client();
     let source = context.get_stream_no_info(stream).await.map_err(|e| failed(e.into()))?;
@@ -101,7 +123,9 @@ pub async fn read(
         }
         // `pending` also counts what came after the read began; both ends are safe to stop at.
         left = (left - 1).min(info.pending);
-        each(Event::new(&message, &info));
+        if each(Event::new(&message, &info)).is_break() {
+            break;
+        }
     }
     Ok(total)
 }
@@ -169,6 +193,11 @@ pub(crate) fn reader(filters: &[&str], begin: Begin) -> pull::Config {
         deliver_policy: match begin {
             Begin::First => DeliverPolicy::All,
             Begin::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
+            Begin::Time(time) => match async_nats::datetime::from_nanos(i128::from(time.0) * 1_000_000) {
+                Ok(start_time) => DeliverPolicy::ByStartTime { start_time },
+                // A time that no clock shows lies behind everything.
+                Err(_) => DeliverPolicy::New,
+            },
             Begin::LastPerSubject => DeliverPolicy::LastPerSubject,
         },
         ack_policy: AckPolicy::None,

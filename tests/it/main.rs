@@ -9,6 +9,7 @@
 
 mod agent_faults;
 mod alerts;
+mod backtest;
 mod containers;
 mod cut_off;
 mod enrolment;

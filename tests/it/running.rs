@@ -68,9 +68,14 @@ impl Running {
 
     /// Status and JSON of a POST of JSON.
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        json(self.send(path, body))
+    }
+
+    /// The answer to a POST of JSON as it comes.
+    pub(crate) fn send(&self, path: &str, body: &Value) -> ureq::http::Response<ureq::Body> {
         let request = self.http.post(format!("{}{path}", self.http_url()));
         let bearer = format!("Bearer {}", self.token());
-        json(request.header("authorization", bearer).send_json(body).unwrap())
+        request.header("authorization", bearer).send_json(body).unwrap()
     }
 
     /// Status and JSON of a PUT of JSON.

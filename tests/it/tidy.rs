@@ -43,7 +43,7 @@ const IMPURE: [&str; 12] = [
     "std::net",
 ];
 /// How subjects begin; only one file spells them out.
-const SUBJECTS: [&str; 13] = [
+const SUBJECTS: [&str; 14] = [
     "\"sample.v1",
     "\"backfill.v1",
     "\"tick.v1",
@@ -51,6 +51,7 @@ const SUBJECTS: [&str; 13] = [
     "\"alert.v1",
     "\"notice.v1",
     "\"parked.v1",
+    "\"backtest.v1",
     "\"public.v1",
     "\"cmd.v1",
     "\"void.v1",

@@ -3,8 +3,8 @@
 //! is not described.
 
 use crate::api::{
-    alert_defaults, alerts, audit, auth, bulk, description, docs, enrol, health, history, hosting, hosts,
-    invitations, joining, live, maintenance, me, members, metrics, page, readers, rule_history, rules,
+    alert_defaults, alerts, audit, auth, backtest, bulk, description, docs, enrol, health, history, hosting,
+    hosts, invitations, joining, live, maintenance, me, members, metrics, page, readers, rule_history, rules,
     silences, system, team, tokens,
 };
 use crate::app::App;
@@ -102,17 +102,19 @@ type Schema = (String, RefOr<utoipa::openapi::schema::Schema>);
 /// Everything that is offered, but for the page and the page to browse this.
 #[must_use]
 pub fn table() -> Vec<Route> {
-    let mut routes = alerting();
-    routes.extend(others());
-    routes
+    let mut table = of_alerts();
+    table.extend(of_teams());
+    table.extend(of_people());
+    table
 }
 
 /// What is alerted, what was, and who hears.
-fn alerting() -> Vec<Route> {
+fn of_alerts() -> Vec<Route> {
     vec![
         route::<rules::__path_list, _, _>(Role::Viewer, rules::list),
         route::<rules::__path_create, _, _>(Role::Admin, rules::create),
         route::<rules::__path_check, _, _>(Role::Viewer, rules::check),
+        route::<backtest::__path_run, _, _>(Role::Admin, backtest::run),
         route::<rules::__path_get, _, _>(Role::Viewer, rules::get),
         route::<rules::__path_change, _, _>(Role::Admin, rules::change),
         route::<rules::__path_switch, _, _>(Role::Admin, rules::switch),
@@ -137,7 +139,8 @@ fn alerting() -> Vec<Route> {
     ]
 }
 
-fn others() -> Vec<Route> {
+/// What else belongs to a team.
+fn of_teams() -> Vec<Route> {
     vec![
         route::<hosts::__path_list, _, _>(Role::Viewer, hosts::list),
         route::<hosts::__path_get, _, _>(Role::Viewer, hosts::get),
@@ -165,6 +168,12 @@ fn others() -> Vec<Route> {
         route::<readers::__path_remove, _, _>(Role::Admin, readers::remove),
         route::<audit::__path_list, _, _>(Role::Owner, audit::list),
         route::<audit::__path_export, _, _>(Role::Owner, audit::export),
+    ]
+}
+
+/// What agents and people are before they are anybody's, and the gateway itself.
+fn of_people() -> Vec<Route> {
+    vec![
         route::<enrol::__path_enrol, _, _>(Open, enrol::enrol),
         route::<enrol::__path_renew, _, _>(Open, enrol::renew),
         route::<auth::__path_state, _, _>(Open, auth::state),

@@ -44,7 +44,9 @@ impl Moment {
         time.ok_or_else(|| "now, a span such as -1h, or a time such as 2026-01-31T12:00:00Z".into())
     }
 
-    fn at(self, now: UnixMs) -> UnixMs {
+    /// The time that it is.
+    #[must_use]
+    pub fn at(self, now: UnixMs) -> UnixMs {
         match self {
             Self::Ago(span) => {
                 UnixMs(now.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))

@@ -57,6 +57,8 @@ const EXPECTED: &[Expected] = &[
     ("GET /api/v1/rules", Of::Nothing, "", &[200]),
     ("POST /api/v1/rules", Of::Nothing, "", &[201]),
     ("POST /api/v1/rules/check", Of::Nothing, "", &[200]),
+    // There is no processor in these tests; whose rule it is an edit of is decided before.
+    ("POST /api/v1/rules/backtest", Of::Nothing, "", &[503]),
     ("GET /api/v1/rules/{id}", Of::Rule, "", &[200]),
     ("PUT /api/v1/rules/{id}", Of::Rule, "", &[409]),
     ("POST /api/v1/rules/{id}/state", Of::Rule, "", &[409]),
@@ -130,6 +132,7 @@ fn body(name: &str, mark: usize, team: &str) -> Option<Value> {
         "POST /api/v1/hosts/{id}/enrolment" => json!({"revision": 1}),
         "POST /api/v1/rules" => json!({"name": format!("made {mark}"), "text": "cpu.usage_pct > 90"}),
         "POST /api/v1/rules/check" => json!({"text": "cpu.usage_pct > 90"}),
+        "POST /api/v1/rules/backtest" => json!({"text": "cpu.usage_pct > 90", "from": "-1h"}),
         "PUT /api/v1/rules/{id}" => {
             json!({"name": "x", "text": "cpu.usage_pct > 90", "scope": "all", "receivers": [], "policy": [], "state": "live", "revision": 1})
         }

@@ -835,6 +835,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/rules/backtest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says what a rule would have done, over the samples of the past: episodes with their times, the notices that one
+         *     receiver would have got, and which hosts came closest to an episode. The rule begins with no episode open, judges the
+         *     hosts that are in its scope today, and no silence holds it back. An edit is tried beside the rule as it is saved.
+         * @description The answer is a stream of lines, each a JSON object: `progress` some times a second, and at last `result` or `error`.
+         *     Whoever closes the connection cancels. Where the log does not reach back so far, a sample is the mean of its minute,
+         *     and `left_out` of the result says so.
+         *
+         *     Needs the role admin.
+         */
+        post: operations["backtest_rule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rules/check": {
         parameters: {
             query?: never;
@@ -1225,6 +1251,103 @@ export interface components {
             /** @description The version of this gateway. */
             version: string;
         };
+        /** @description What an edit would have changed. */
+        BacktestDifference: {
+            /**
+             * Format: int64
+             * @description Listed episodes of the edit without one of the saved rule at the same time.
+             */
+            added: number;
+            /**
+             * Format: int64
+             * @description Listed episodes of the edit that the saved rule has, too.
+             */
+            kept: number;
+            /**
+             * Format: int64
+             * @description More notices than with the saved rule; fewer where negative.
+             */
+            notices: number;
+            /**
+             * Format: int64
+             * @description Listed episodes of the saved rule without one of the edit at the same time.
+             */
+            removed: number;
+        };
+        /** @description One line of the answer to a back-test. */
+        BacktestLine: (components["schemas"]["BacktestProgress"] & {
+            /** @enum {string} */
+            kind: "progress";
+        }) | (components["schemas"]["BacktestResult"] & {
+            /** @enum {string} */
+            kind: "result";
+        }) | {
+            /** @description Why, for people. */
+            detail: string;
+            /** @enum {string} */
+            kind: "error";
+        };
+        /** @description A part of the range and where its samples come from. */
+        BacktestPart: {
+            /**
+             * Format: date-time
+             * @description The beginning, inclusive.
+             */
+            from: string;
+            /**
+             * Format: int64
+             * @description Samples read.
+             */
+            samples: number;
+            /** @description Which. */
+            source: components["schemas"]["BacktestSource"];
+            /**
+             * Format: date-time
+             * @description The end, exclusive.
+             */
+            to: string;
+        };
+        /** @description How far a back-test is. */
+        BacktestProgress: {
+            /**
+             * Format: double
+             * @description Share of the range that was read, in percent.
+             */
+            done_pct: number;
+            /**
+             * Format: int64
+             * @description Samples read.
+             */
+            samples: number;
+            /** @description Others have to end first. */
+            waits: boolean;
+        };
+        /** @description What a rule would have done. */
+        BacktestResult: {
+            before: components["schemas"]["TriedOutcome"] | null;
+            difference: components["schemas"]["BacktestDifference"] | null;
+            /**
+             * Format: date-time
+             * @description The beginning that was asked for.
+             */
+            from: string;
+            /** @description What is missing in this answer, and what is inexact; in sentences. */
+            left_out: string[];
+            /** @description What was read, in order of time. */
+            parts: components["schemas"]["BacktestPart"][];
+            /** @description What the rule would have done. */
+            rule: components["schemas"]["TriedOutcome"];
+            /**
+             * Format: date-time
+             * @description The end that was asked for, or now.
+             */
+            to: string;
+        };
+        /**
+         * @description Where samples of the past come from.
+         * @enum {string}
+         */
+        BacktestSource: "samples" | "minutes";
         /**
          * @description What is to be done with alerts.
          * @enum {string}
@@ -2750,6 +2873,38 @@ export interface components {
             /** @description What the number counts in. */
             unit: components["schemas"]["Unit"];
         };
+        /** @description How close a host came to an episode that it did not have. */
+        NearMiss: {
+            /**
+             * Format: date-time
+             * @description When that was, or when the condition held longest.
+             */
+            at: string | null;
+            /**
+             * Format: int64
+             * @description How long it would have had to, in milliseconds.
+             */
+            for_ms: number;
+            /**
+             * Format: int64
+             * @description How long the condition held at most, in milliseconds.
+             */
+            held_ms: number;
+            /** @description The host. */
+            host: string;
+            /** @description The series that came closest; empty for scalars. */
+            series: string;
+            /**
+             * Format: double
+             * @description That number.
+             */
+            threshold: number | null;
+            /**
+             * Format: double
+             * @description The worst value, where the rule is one comparison with a number.
+             */
+            value: number | null;
+        };
         /** @description A host to be made. */
         NewHost: {
             id?: components["schemas"]["HostId"] | null;
@@ -2869,6 +3024,16 @@ export interface components {
             expires: string;
             /** @description It. */
             jwt: string;
+        };
+        /** @description How many notices of a kind. */
+        NoticeCount: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /** @description What they say. */
+            notice: components["schemas"]["NoticeWord"];
         };
         /**
          * @description What a notice says.
@@ -3175,6 +3340,21 @@ export interface components {
             state: components["schemas"]["RuleState"];
             /** @description In the rule language; empty where it is built in. */
             text: string;
+        };
+        /** @description A rule to be tried, and over which time. */
+        RuleTrial: {
+            edit_of?: components["schemas"]["RuleId"] | null;
+            /**
+             * @description The beginning: a span such as `-1h` before now, or a time. At most 30 days before the end.
+             * @example -24h
+             */
+            from: string;
+            /** @description Which hosts it watches; all, unless said. */
+            scope?: components["schemas"]["RuleScope"];
+            /** @description In the rule language. */
+            text: string;
+            /** @description The end; now, unless said. */
+            to?: string | null;
         };
         /** @description A rule as saved. */
         RuleView: {
@@ -3497,6 +3677,87 @@ export interface components {
          * @enum {string}
          */
         TransitionWord: "fired" | "level" | "acked" | "resolved";
+        /** @description An episode that would have been. */
+        TriedEpisode: {
+            /**
+             * Format: date-time
+             * @description When the rule would have fired.
+             */
+            fired: string;
+            /** @description On which host; `_` for the whole team. */
+            host: string;
+            /** @description Of an edit: the other rule has an episode of this series at the same time. */
+            in_both: boolean;
+            /** @description How bad it was at worst. */
+            level: components["schemas"]["Severity"];
+            /**
+             * Format: int64
+             * @description How many notices one receiver would have got.
+             */
+            notice_count: number;
+            /** @description The first eight of them. */
+            notices: components["schemas"]["TriedNotice"][];
+            /**
+             * Format: double
+             * @description The worst value.
+             */
+            peak: number | null;
+            /** @description Why it would have been over. */
+            reason: string | null;
+            /** @description Of which series; empty for scalars. */
+            series: string;
+            /**
+             * Format: date-time
+             * @description First sample that was true, in event time.
+             */
+            since: string;
+            /**
+             * Format: date-time
+             * @description When it would have been over; nothing: it was open at the end of the range.
+             */
+            until: string | null;
+        };
+        /** @description A notice that would have gone out. */
+        TriedNotice: {
+            /** @description What it says. */
+            notice: components["schemas"]["NoticeWord"];
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            time: string;
+        };
+        /** @description What one rule would have done. */
+        TriedOutcome: {
+            /**
+             * Format: int64
+             * @description How many episodes; at most 1000 are listed.
+             */
+            episode_count: number;
+            /** @description The first of them. */
+            episodes: components["schemas"]["TriedEpisode"][];
+            /**
+             * Format: int64
+             * @description Hosts that it watches.
+             */
+            hosts: number;
+            /**
+             * Format: int64
+             * @description Hosts that would have had an episode.
+             */
+            hosts_with_episodes: number;
+            /** @description Hosts without an episode that came closest to one, the closest first. */
+            nearest: components["schemas"]["NearMiss"][];
+            /**
+             * Format: int64
+             * @description How many notices one receiver would have got.
+             */
+            notice_count: number;
+            /** @description The same by what they say. */
+            notices: components["schemas"]["NoticeCount"][];
+            /** @description The rule as it would be written. */
+            text: string;
+        };
         /**
          * @description What a number counts in.
          * @enum {string}
@@ -7965,6 +8226,96 @@ export interface operations {
                 };
             };
             /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backtest_rule: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleTrial"];
+            };
+        };
+        responses: {
+            /** @description Lines: `progress` …, then `result` or `error` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["BacktestLine"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No processor answers, or all are busy: come again after Retry-After */
             503: {
                 headers: {
                     [name: string]: unknown;

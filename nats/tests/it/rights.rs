@@ -203,6 +203,50 @@ async fn the_gateway_reads_views_and_writes_the_journal() {
     assert_eq!(samples.direct_get(1).await.unwrap().subject.as_str(), "tick.v1");
 }
 
+#[test]
+fn a_back_test_is_asked_heeded_and_told() {
+    let server = Server::start(&["a"]);
+    let mut processors = Client::connect(&server.address, &server.program(Program::Processors)).unwrap();
+    let mut gateway = Client::connect(&server.address, &server.program(Program::Gateway)).unwrap();
+    let (team, run) = ("a".parse().unwrap(), "run".parse().unwrap());
+    let told = subjects::backtest_told(&team, &run);
+    gateway.subscribe(&told);
+    processors.subscribe(subjects::BACKTEST_ASKS);
+    processors.subscribe(&subjects::backtest_heed(&team, &run));
+    assert_eq!((gateway.flush(), processors.flush()), (vec![], vec![]));
+    for subject in [subjects::backtest_ask(&team), subjects::backtest_heed(&team, &run)] {
+        gateway.publish(&subject, "", "x");
+        assert_eq!(processors.next(), Heard::Message(subject, "x".into()));
+    }
+    processors.publish(&told, "", "x");
+    assert_eq!(gateway.next(), Heard::Message(told, "x".into()));
+
+    let mut agent = Client::connect(&server.address, &server.agent("a", "web-1")).unwrap();
+    agent.publish("backtest.v1.ask.a", "", "x");
+    agent.subscribe("backtest.v1.told.a.run");
+    let heard = agent.flush();
+    assert!(all_refused(&heard, 2), "{heard:?}");
+}
+
+/// Where the processors may not publish.
+const NOT_OF_PROCESSORS: [&str; 15] = [
+    "sample.v1.default.00.web-1",
+    "journal.v1.default.host.web-1",
+    "journal.v1.default.member.flag",
+    "journal.v1.default.credential.flag",
+    "journal.v1.default.maintenance.silence",
+    "journal.v1.flag.host.web-1",
+    "journal.v1.default.flag.web-1.x",
+    "journal.v1._.user.flag",
+    "audit.v1.default",
+    "$KV.SESSIONS.x",
+    "$KV.SECRETS.x",
+    "cmd.v1.default.00.web-1",
+    "backtest.v1.ask.default",
+    "backtest.v1.heed.default.run",
+    "_INBOX.gateway.x",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn our_programs_have_no_right_that_they_do_not_need() {
     let server = Server::start(&["default"]);
@@ -220,25 +264,12 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
     ] {
         processors.publish(&format!("$JS.API.{right}"), "", "{}");
     }
-    for subject in [
-        "sample.v1.default.00.web-1",
-        "journal.v1.default.host.web-1",
-        "journal.v1.default.member.flag",
-        "journal.v1.default.credential.flag",
-        "journal.v1.default.maintenance.silence",
-        "journal.v1.flag.host.web-1",
-        "journal.v1.default.flag.web-1.x",
-        "journal.v1._.user.flag",
-        "audit.v1.default",
-        "$KV.SESSIONS.x",
-        "$KV.SECRETS.x",
-        "cmd.v1.default.00.web-1",
-    ] {
+    for subject in NOT_OF_PROCESSORS {
         processors.publish(subject, "", "x");
     }
     processors.subscribe("_INBOX.gateway.>");
     let heard = processors.flush();
-    assert!(all_refused(&heard, 20), "{heard:?}");
+    assert!(all_refused(&heard, 23), "{heard:?}");
 
     let mut gateway = Client::connect(&server.address, &server.program(Program::Gateway)).unwrap();
     for right in [
@@ -257,9 +288,11 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
     {
         gateway.publish(subject, "", "x");
     }
+    gateway.publish("backtest.v1.told.default.run", "", "x");
     gateway.subscribe("sample.v1.>");
+    gateway.subscribe("backtest.v1.ask.>");
     let heard = gateway.flush();
-    assert!(all_refused(&heard, 12), "{heard:?}");
+    assert!(all_refused(&heard, 14), "{heard:?}");
 
     let mut sys = server.sys();
     sys.publish("$SYS.REQ.SERVER.PING.VARZ", "", "");

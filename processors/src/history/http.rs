@@ -14,7 +14,7 @@ const MESSAGE_BYTES_MAX: usize = 512;
 
 /// What went wrong between QuestDB and us.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum QuestDbError {
+pub(crate) enum QuestDbError {
     /// No answer: it is away, or too slow.
     #[error("no answer from QuestDB at {address}")]
     Unreachable {
@@ -62,7 +62,7 @@ pub(super) enum QuestDbError {
 }
 
 /// A QuestDB server and who we are there. Holds a password: never to be printed.
-pub(super) struct QuestDb {
+pub(crate) struct QuestDb {
     agent: ureq::Agent,
     address: String,
     user: String,

@@ -5,6 +5,7 @@
 
 mod ddl;
 mod http;
+pub(crate) mod minutes;
 mod rows;
 mod schema;
 mod store;
@@ -12,7 +13,7 @@ mod store;
 pub use store::Counts;
 
 use crate::config::Config;
-use http::QuestDb;
+pub(crate) use http::{QuestDb, QuestDbError};
 use std::path::PathBuf;
 use store::Store;
 use tokio::sync::{mpsc, oneshot};
@@ -59,6 +60,29 @@ struct Connect {
     retention_hours: u32,
 }
 
+impl Connect {
+    fn of(config: &Config) -> Result<Self, HistoryError> {
+        let path = config.questdb_password_file.clone().ok_or(HistoryError::NoPassword)?;
+        let password =
+            std::fs::read_to_string(&path).map_err(|source| HistoryError::Password { path, source })?;
+        Ok(Self {
+            address: config.questdb_http.clone(),
+            user: config.questdb_user.clone(),
+            password: password.trim_end().to_owned(),
+            retention_hours: config.raw_retention_hours,
+        })
+    }
+}
+
+/// QuestDB as the configuration names it; nothing is sent yet.
+///
+/// # Errors
+/// When no password is named, or it cannot be read.
+pub(crate) fn questdb(config: &Config) -> Result<QuestDb, HistoryError> {
+    let Connect { address, user, password, .. } = Connect::of(config)?;
+    Ok(QuestDb::new(&address, &user, &password))
+}
+
 /// A batch for the thread and where the outcome goes.
 #[derive(Debug)]
 struct Job {
@@ -72,15 +96,7 @@ impl History {
     /// # Errors
     /// When the password cannot be read or the thread not be started.
     pub fn new(config: &Config) -> Result<Self, HistoryError> {
-        let path = config.questdb_password_file.clone().ok_or(HistoryError::NoPassword)?;
-        let password =
-            std::fs::read_to_string(&path).map_err(|source| HistoryError::Password { path, source })?;
-        let connect = Connect {
-            address: config.questdb_http.clone(),
-            user: config.questdb_user.clone(),
-            password: password.trim_end().to_owned(),
-            retention_hours: config.raw_retention_hours,
-        };
+        let connect = Connect::of(config)?;
         let jobs = start_writer(&connect).map_err(HistoryError::Thread)?;
         Ok(Self { connect, jobs, counts: Counts::default() })
     }

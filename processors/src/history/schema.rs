@@ -11,7 +11,7 @@ use watchkeeper_schemas::catalogue::{Kind, Metric, Section, Unit};
 /// The designated timestamp of every table.
 pub(super) const TIME_COLUMN: &str = "ts";
 /// The table of custom gauges.
-const CUSTOM_TABLE: &str = "custom";
+pub(super) const CUSTOM_TABLE: &str = "custom";
 const PARTITION: &str = "HOUR";
 
 /// Types of columns, as few as do.

@@ -247,10 +247,42 @@ impl Rule {
         self.no_data.as_ref().map_or(NoDataPolicy::Keep, |no_data| no_data.policy)
     }
 
+    /// Every metric that it reads, each once, in the order of its text.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<&MetricRef> {
+        let mut found = Vec::new();
+        if let Condition::Threshold(threshold) = &self.condition {
+            threshold.fire.metrics(&mut found);
+            if let Some(Clear::When(clear)) = &threshold.clear {
+                clear.metrics(&mut found);
+            }
+            if let Some(critical) = &threshold.critical {
+                critical.when.metrics(&mut found);
+            }
+        }
+        found
+    }
+
     /// Whether both decide alike: expression, `for`, `clear`, `keep`, `no-data` and upper level.
     #[must_use]
     pub fn means_the_same(&self, other: &Self) -> bool {
         self.condition == other.condition && self.no_data == other.no_data
+    }
+}
+
+impl Expr {
+    fn metrics<'a>(&'a self, found: &mut Vec<&'a MetricRef>) {
+        let mut add = |metric: &'a MetricRef| {
+            if !found.iter().any(|known| known.name == metric.name) {
+                found.push(metric);
+            }
+        };
+        match self {
+            Self::Or(all) | Self::And(all) => all.iter().for_each(|expr| expr.metrics(found)),
+            Self::Not(expr) => expr.metrics(found),
+            Self::Compare(it) => [&it.left, &it.right].into_iter().filter_map(|it| it.metric()).for_each(add),
+            Self::Absent(metric) => add(metric),
+        }
     }
 }
 

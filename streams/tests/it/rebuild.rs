@@ -3,13 +3,15 @@
 use crate::stack::{Server, number};
 use futures_util::StreamExt as _;
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use watchkeeper_nats::Program;
 use watchkeeper_schemas::codec;
+use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::subjects::{BACKFILL_SAMPLES, LIVE_SAMPLES, SampleSubject};
 use watchkeeper_streams::event::Event;
-use watchkeeper_streams::rebuild::{Begin, RebuildError, read};
+use watchkeeper_streams::rebuild::{Begin, RebuildError, read, read_while};
 use watchkeeper_streams::runner::jetstream;
 use watchkeeper_streams::topology::{JOURNAL, LATEST, SAMPLES, bucket_stream};
 
@@ -32,6 +34,25 @@ async fn all_from_a_place_or_the_last_of_each_subject() {
     assert_eq!(read(&[LIVE_SAMPLES], Begin::LastPerSubject).await, (85..95).collect::<Vec<_>>());
     assert!(read(&[BACKFILL_SAMPLES], Begin::First).await.is_empty());
     assert!(read(&[], Begin::Sequence(500)).await.is_empty());
+    assert_eq!(read(&[], Begin::Time(UnixMs(0))).await.len(), 95);
+    assert!(read(&[], Begin::Time(UnixMs(u64::MAX))).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_read_ends_where_whoever_reads_has_enough() {
+    let server = Server::start();
+    let context = server.ready().await;
+    server.fleet().await.publish_in_order(0..95).await;
+    let (mut times, mut numbers) = (Vec::new(), Vec::new());
+    read(&context, SAMPLES, &[], Begin::First, |event| times.push(event.received)).await.unwrap();
+    let third = times[2];
+    let each = |event: Event| {
+        numbers.push(number(&event.payload));
+        if numbers.len() == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    read_while(&context, SAMPLES, &[], Begin::Time(third), each).await.unwrap();
+    let first = times.iter().position(|time| *time >= third).unwrap() as u64;
+    assert_eq!(numbers, (first..first + 5).collect::<Vec<_>>());
 }
 
 #[tokio::test]

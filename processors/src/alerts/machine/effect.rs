@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use watchkeeper_schemas::alerting::EpisodeRef;
+use watchkeeper_schemas::notice::NoticeWord;
 use watchkeeper_schemas::rule::Severity;
 
 /// Stands for the host where an alert is about the whole team.
@@ -178,6 +179,22 @@ pub enum NoticeKind {
     Reminder,
     Escalated,
     Resolved,
+}
+
+impl NoticeKind {
+    /// As it is published.
+    #[must_use]
+    pub fn word(self) -> NoticeWord {
+        match self {
+            Self::Steady => NoticeWord::Steady,
+            Self::Flapping => NoticeWord::Flapping,
+            Self::Firing => NoticeWord::Firing,
+            Self::LevelUp => NoticeWord::LevelUp,
+            Self::Reminder => NoticeWord::Reminder,
+            Self::Escalated => NoticeWord::Escalated,
+            Self::Resolved => NoticeWord::Resolved,
+        }
+    }
 }
 
 impl Effect {

@@ -111,11 +111,7 @@ impl Host {
     /// Whether a rule watches it.
     #[must_use]
     pub(super) fn is_in(&self, scope: &Scope, id: &str) -> bool {
-        match scope {
-            Scope::All => true,
-            Scope::Tags(tags) => tags.iter().any(|tag| self.watched.tags.contains(tag)),
-            Scope::Hosts(hosts) => hosts.iter().any(|host| host.as_str() == id),
-        }
+        scope.includes(id, &self.watched.tags)
     }
 
     /// The moment of the last accepted sample, for rules that look at it again; none where it is too old.

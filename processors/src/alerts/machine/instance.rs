@@ -1,6 +1,7 @@
 //! The condition table: what one sample does to one series of one rule on one host.
 
 use super::effect::Sampled;
+use super::near::Near;
 use super::program::{Ask, Class, Verdict};
 use super::window::Window;
 use compact_str::CompactString;
@@ -29,6 +30,9 @@ pub(super) struct Instance {
     pub(super) no_data: bool,
     /// What its windows hold.
     pub(super) windows: Box<[Window]>,
+    /// How close it came to an episode, where somebody asks.
+    #[serde(skip)]
+    pub(super) near: Option<Box<Near>>,
 }
 
 /// Where a series stands. Times are event times, in milliseconds.
@@ -144,19 +148,21 @@ impl Instance {
             missing: None,
             no_data: false,
             windows: Box::default(),
+            near: None,
         }
     }
 
     /// Whether there is nothing else to remember of it.
     #[must_use]
     pub(super) fn is_well(&self) -> bool {
-        let Self { label: _, phase, critical, upper, seen: _, missing, no_data, windows } = self;
+        let Self { label: _, phase, critical, upper, seen: _, missing, no_data, windows, near } = self;
         *phase == Phase::Ok
             && critical.is_none()
             && !upper
             && missing.is_none()
             && !no_data
             && windows.is_empty()
+            && near.is_none()
     }
 
     /// Whether an episode is open.

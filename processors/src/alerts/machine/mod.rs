@@ -7,6 +7,7 @@ mod facts;
 mod host;
 mod input;
 mod instance;
+mod near;
 mod program;
 mod reports;
 mod retro;
@@ -25,6 +26,7 @@ pub use effect::{
     Effect, Evidence, Key, Notice, NoticeKind, Reason, Sampled, TEAM, Transition, TransitionKind,
 };
 pub use input::{Input, Kind, Report};
+pub use near::Nearness;
 pub use values::{Column, MetricKey, Value, Values};
 
 use compact_str::CompactString;
@@ -67,6 +69,9 @@ pub struct Machine {
     outage: Option<Outage>,
     /// What was read and ignored.
     pub counts: Counts,
+    /// It is kept how close series come to an episode.
+    #[serde(skip)]
+    keeps_nearness: bool,
     /// Hosts and rules to look at again, and whether the rule means something else now.
     #[serde(skip)]
     again: BTreeMap<(CompactString, CompactString), bool>,
@@ -146,6 +151,12 @@ impl Machine {
     /// So many inputs before the next one left the log unread; they may have been any team's.
     pub fn lose(&mut self, inputs: u64) {
         self.lost = self.lost.saturating_add(inputs);
+    }
+
+    /// The worst value of the episode that is open.
+    #[must_use]
+    pub fn open_peak(&self, key: &Key) -> Option<f64> {
+        self.voices.get(key).and_then(|voice| voice.open.as_ref()).and_then(|open| open.peak)
     }
 
     /// Hosts of files are known by appearing.

@@ -34,6 +34,8 @@ pub(super) struct Ask {
     pub(super) windows: Vec<Spec>,
     /// Whether it has a series of its own for each row of a sample.
     pub(super) series: Series,
+    /// Where the rule is one comparison with a number: how, and with which.
+    pub(super) limit: Option<(Cmp, f64)>,
     reads: Vec<Read>,
     has_absent: bool,
 }
@@ -155,6 +157,12 @@ impl Program {
                 let each = series != Series::One;
                 let mut making = Making { windows: Vec::new(), reads: Vec::new(), has_absent: false, each };
                 let fire = making.node(&it.fire);
+                let limit = match &fire {
+                    Node::Compare(Term::Metric(_) | Term::Window(_), cmp, Term::Number(number)) => {
+                        Some((*cmp, *number))
+                    }
+                    Node::Compare(..) | Node::Or(_) | Node::And(_) | Node::Not(_) | Node::Absent(_) => None,
+                };
                 let clear = it.clear.as_ref().and_then(|clear| clear.expr(&it.fire));
                 let clear = clear.map(|clear| making.node(&clear));
                 let critical = it.critical.as_ref().map(|critical| making.node(&critical.when));
@@ -169,6 +177,7 @@ impl Program {
                     critical_for_ms: it.critical.as_ref().map_or(0, |critical| u64::from(critical.for_ms)),
                     windows: making.windows,
                     series,
+                    limit,
                     reads: making.reads,
                     has_absent: making.has_absent,
                 })

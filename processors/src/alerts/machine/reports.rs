@@ -42,6 +42,8 @@ pub(super) struct Look<'a> {
     /// When the sample was read, in log time.
     pub(super) seen: u64,
     pub(super) sequence: u64,
+    /// It is kept how close series come.
+    pub(super) near: bool,
 }
 
 impl Machine {
@@ -68,6 +70,7 @@ impl Machine {
                 feed: Some(accepted.broken),
                 seen: self.now,
                 sequence: self.sequence,
+                near: self.keeps_nearness,
             };
             for (rule, watch) in self.rules.iter_mut().zip(&mut host.runs) {
                 look.at_rule(rule, watch, &mut room, &mut |key, finding| found.push((key, finding)), id);
@@ -134,8 +137,8 @@ impl Machine {
             let moment = host.last_moment(self.now, edited).filter(|_| !host.watched.paused);
             let (t, mut found) = (host.t, Vec::new());
             if let (Some(at), Some(watch)) = (moment, host.runs.get_mut(place)) {
-                let look =
-                    Look { values: &host.last, at, feed: None, seen: host.live, sequence: self.sequence };
+                let (values, seen, near) = (&host.last, host.live, self.keeps_nearness);
+                let look = Look { values, at, feed: None, seen, sequence: self.sequence, near };
                 let found = &mut |key, finding| found.push((key, finding));
                 look.at_rule(&mut self.rules[place], watch, &mut room, found, &host_id);
             }
@@ -261,7 +264,8 @@ impl Look<'_> {
                 }
                 *room -= 1;
                 rule.instances += 1;
-                open.instances.insert(place, Instance::new(label, ask, self.seen));
+                let near = self.near.then(Box::default);
+                open.instances.insert(place, Instance { near, ..Instance::new(label, ask, self.seen) });
             }
             rule.unwatched = rule.unwatched - unwatched + open.unwatched;
             for instance in &mut open.instances {
@@ -319,7 +323,11 @@ impl Look<'_> {
         };
         let verdict = ask.verdict(&Seen { values: self.values, label: &instance.label, windows: &windows });
         instance.judge_upper(ask, &verdict, &self.at);
-        match instance.step(ask, &verdict, &self.at) {
+        let change = instance.step(ask, &verdict, &self.at);
+        if let Some(near) = &mut instance.near {
+            near.take(ask.limit, &verdict, &instance.phase, self.at.t);
+        }
+        match change {
             Some(Change::Fired(run)) => {
                 let critical = instance.upper;
                 let episode = Episode::new(self.sequence, run.since, run.value, run.peak, critical);

@@ -76,8 +76,14 @@ impl Machine {
     }
 
     fn look_back(&mut self, host: &Host, retro: &mut Retro, report: &Report, at: Moment, broken: bool) {
-        let look =
-            Look { values: &report.values, at, feed: Some(broken), seen: self.now, sequence: self.sequence };
+        let look = Look {
+            values: &report.values,
+            at,
+            feed: Some(broken),
+            seen: self.now,
+            sequence: self.sequence,
+            near: false,
+        };
         let (mut found, mut room) = (Vec::new(), usize::MAX);
         for (rule, _) in self.rules.iter_mut().zip(&host.runs).filter(|(_, watch)| watch.is_on()) {
             let watch = retro.watches.entry(rule.id.clone()).or_insert_with(Watch::on);

@@ -34,6 +34,14 @@ pub struct Column {
     place: usize,
 }
 
+impl Column {
+    /// What stands there.
+    #[must_use]
+    pub fn metric(self) -> &'static Metric {
+        COLUMNS[self.section][self.place]
+    }
+}
+
 impl MetricKey {
     /// Finds a metric by its name.
     #[must_use]
@@ -114,6 +122,30 @@ impl Values {
         let custom = sample.custom.iter().filter(|custom| custom.value.is_finite());
         making.custom.extend(custom.map(|custom| (custom.name.as_str().into(), custom.value)));
         making.done()
+    }
+
+    /// The numbers of these metrics in a sample.
+    #[must_use]
+    pub fn of_these(sample: &Sample, metrics: &[MetricKey]) -> Self {
+        let mut values = Vec::with_capacity(metrics.len());
+        for key in metrics {
+            match key {
+                MetricKey::Known(column) => {
+                    let metric = column.metric();
+                    metric.section().rows(sample, |label, row| {
+                        let number = metric.read(row);
+                        values.push(Value { metric: key.clone(), label: label.into(), number });
+                    });
+                }
+                MetricKey::Custom(name) => {
+                    let own = sample.custom.iter().filter(|custom| custom.name.as_str() == name.as_str());
+                    let label = CompactString::default();
+                    let value = |number| Value { metric: key.clone(), label: label.clone(), number };
+                    values.extend(own.map(|custom| value(custom.value)));
+                }
+            }
+        }
+        Self::new(values)
     }
 
     /// Every row of a metric that has a number, sorted by label.

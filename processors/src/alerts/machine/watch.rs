@@ -58,6 +58,15 @@ impl Watch {
         }
     }
 
+    /// Series of which something is to be remembered.
+    #[must_use]
+    pub(super) fn kept(&self) -> &[Instance] {
+        match self {
+            Self::Off | Self::Well { .. } | Self::RowsWell(_) => &[],
+            Self::Open(open) => &open.instances,
+        }
+    }
+
     /// Series of the last sample that have no place.
     #[must_use]
     pub(super) fn unwatched(&self) -> usize {

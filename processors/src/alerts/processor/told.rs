@@ -1,16 +1,16 @@
 //! What the machine decided, as ALERTS and NOTICES keep it, with the evidence. Pure.
 
 use crate::alerts::machine::{
-    Machine, MetricKey, Notice, NoticeKind, Report, Sampled, Transition, TransitionKind, Values,
+    Machine, MetricKey, Notice, Report, Sampled, Transition, TransitionKind, Values,
 };
 use watchkeeper_schemas::alerting::EpisodeRef;
 use watchkeeper_schemas::episode::{
     AlertEvent, Evidence, EvidenceValue, RuleThen, SampleThen, TransitionWord, fingerprint,
 };
 use watchkeeper_schemas::ids::TeamId;
-use watchkeeper_schemas::notice::{Intent, NoticeWord, intent_id};
+use watchkeeper_schemas::notice::{Intent, intent_id};
 use watchkeeper_schemas::quantity::UnixMs;
-use watchkeeper_schemas::rule::{Clear, Condition, Expr, MetricRef, Rule};
+use watchkeeper_schemas::rule::Rule;
 
 /// Numbers in a piece of evidence at most.
 const EVIDENCE_VALUES_MAX: usize = 32;
@@ -76,15 +76,7 @@ impl Place<'_> {
     /// A notice as it is kept.
     pub(super) fn intent(&self, it: Notice) -> Option<Intent> {
         let episode = episode(&it.key, it.episode);
-        let notice = match it.kind {
-            NoticeKind::Steady => NoticeWord::Steady,
-            NoticeKind::Flapping => NoticeWord::Flapping,
-            NoticeKind::Firing => NoticeWord::Firing,
-            NoticeKind::LevelUp => NoticeWord::LevelUp,
-            NoticeKind::Reminder => NoticeWord::Reminder,
-            NoticeKind::Escalated => NoticeWord::Escalated,
-            NoticeKind::Resolved => NoticeWord::Resolved,
-        };
+        let notice = it.kind.word();
         Some(Intent {
             v: 1,
             id: intent_id(self.team, &episode, notice, it.n, &it.receiver),
@@ -111,20 +103,8 @@ impl Place<'_> {
 /// The numbers of the sample that the rule reads, of the rows that the alert is about.
 fn evidence((taken, sample): (u64, &Values), series: &str, rule: &RuleThen) -> Option<Evidence> {
     let rule: Rule = rule.text.parse().ok()?;
-    let mut metrics = Vec::new();
-    if let Condition::Threshold(threshold) = &rule.condition {
-        let clear = threshold.clear.iter().filter_map(|clear| match clear {
-            Clear::When(expr) => Some(expr),
-            Clear::Same { .. } => None,
-        });
-        let upper = threshold.critical.iter().map(|critical| &critical.when);
-        std::iter::once(&threshold.fire)
-            .chain(clear)
-            .chain(upper)
-            .for_each(|expr| collect(expr, &mut metrics));
-    }
     let mut values = Vec::new();
-    for metric in metrics {
+    for metric in rule.metrics() {
         let Some(key) = MetricKey::find(&metric.name) else { continue };
         let is_meant = |row: &str| {
             let quoted = serde_json::Value::from(row).to_string();
@@ -148,19 +128,4 @@ fn sample(it: &Sampled) -> SampleThen {
 fn episode(key: &crate::alerts::machine::Key, episode: u64) -> EpisodeRef {
     let [rule, host, series] = [&key.rule, &key.host, &key.series].map(ToString::to_string);
     EpisodeRef { rule, host, series, episode }
-}
-
-/// Every metric that an expression reads, each once.
-fn collect<'a>(expr: &'a Expr, found: &mut Vec<&'a MetricRef>) {
-    let mut add = |metric: &'a MetricRef| {
-        if !found.iter().any(|known| known.name == metric.name) {
-            found.push(metric);
-        }
-    };
-    match expr {
-        Expr::Or(all) | Expr::And(all) => all.iter().for_each(|expr| collect(expr, found)),
-        Expr::Not(expr) => collect(expr, found),
-        Expr::Compare(it) => [&it.left, &it.right].into_iter().filter_map(|it| it.metric()).for_each(add),
-        Expr::Absent(metric) => add(metric),
-    }
 }
