@@ -5,6 +5,7 @@
 mod agent;
 mod alerts;
 mod authorize;
+mod backtest;
 mod bare_stream;
 mod clients;
 mod codec;
@@ -45,6 +46,8 @@ pub enum Benchmark {
     Codec,
     /// The alert machine: evaluations, memory, snapshot, at 10,000 hosts × 20 rules
     Alerts,
+    /// A rule over 24 h of 1,000 hosts, after the read
+    Backtest,
     /// What it costs to know who asks, and of which team (starts a nats-server)
     Authorize,
     /// Decode and fold of a replayed stream beside the bare read of the same stream (starts a nats-server)
@@ -70,6 +73,7 @@ impl Benchmark {
         match self {
             Self::Codec => codec::run(),
             Self::Alerts => alerts::run(),
+            Self::Backtest => backtest::run(),
             Self::Authorize => authorize::run(),
             Self::Replay => replay::run(),
             Self::Live => live::run(),

@@ -269,7 +269,7 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
     }
     processors.subscribe("_INBOX.gateway.>");
     let heard = processors.flush();
-    assert!(all_refused(&heard, 23), "{heard:?}");
+    assert!(all_refused(&heard, NOT_OF_PROCESSORS.len() + 9), "{heard:?}");
 
     let mut gateway = Client::connect(&server.address, &server.program(Program::Gateway)).unwrap();
     for right in [
