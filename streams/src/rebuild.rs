@@ -8,9 +8,11 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pu
 use async_nats::jetstream::context::Context;
 use async_nats::{Client, StatusCode, Subject, Subscriber};
 use futures_util::StreamExt as _;
+use futures_util::stream::ReadyChunks;
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::subjects;
 
@@ -24,7 +26,9 @@ const PULL_BYTES_MAX: usize = AHEAD_BYTES_MAX / 2;
 /// A read that receives nothing for this long has failed; the server forgets a reader that asks for nothing as long.
 const READ_STALL: Duration = Duration::from_secs(10);
 
-/// The connection is looked after this often while nothing comes.
+/// Events that are taken together at most.
+const TOGETHER_MAX: usize = 256;
+/// The connection is looked after this often.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
 
 /// Where a read begins.
@@ -103,21 +107,25 @@ pub async fn read_while(
     }
     let inbox = client.new_inbox();
     let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|e| failed(e.into()))?;
-    let mut pulls = Pulls { consumer, inbox, answers, asked: 0, ended: 0 };
-    let (mut left, mut delivery) = (total, 0);
+    let answers = answers.ready_chunks(TOGETHER_MAX);
+    let mut pulls = Pulls { consumer, inbox, answers, ready: Vec::new().into_iter(), asked: 0, ended: 0 };
+    let (mut left, mut delivery, progress) = (total, 0, AtomicU64::new(0));
+    // One timer for all that is read: one for each event would cost more than the event.
+    let mut trouble = std::pin::pin!(trouble(&client, connects, &progress));
     while left > 0 {
         let next = tokio::select! {
             biased;
-            next = tokio::time::timeout(READ_STALL, pulls.next_event()) => next,
-            // The consumer may live on, but what it sent is lost.
-            () = reconnected(&client, connects) => return Err(failed("the connection was made anew".into())),
+            next = pulls.next_event() => next.map_err(failed)?,
+            trouble = &mut trouble => return Err(match trouble {
+                // The consumer may live on, but what it sent is lost.
+                Trouble::Reconnected => failed("the connection was made anew".into()),
+                Trouble::Quiet => RebuildError::Stalled { stream: stream.to_owned(), left },
+            }),
         };
-        let Ok(next) = next else {
-            return Err(RebuildError::Stalled { stream: stream.to_owned(), left });
-        };
-        let message = Message { message: next.map_err(failed)?, context: context.clone() };
+        let message = Message { message: next, context: context.clone() };
         let info = message.info().map_err(failed)?;
         delivery += 1;
+        progress.store(delivery, Ordering::Relaxed);
         if info.consumer_sequence != delivery {
             return Err(failed(format!("event {} came out of turn", info.stream_sequence).into()));
         }
@@ -130,10 +138,26 @@ pub async fn read_while(
     Ok(total)
 }
 
-/// Returns once the connection is another one than the `connects`-th.
-async fn reconnected(client: &Client, connects: u64) {
-    while client.statistics().connects.load(Ordering::Relaxed) == connects {
-        tokio::time::sleep(LOOK_AFTER).await;
+/// Why a read cannot go on.
+enum Trouble {
+    Reconnected,
+    Quiet,
+}
+
+/// Returns once the connection is another one than the `connects`-th, or nothing came for too long.
+async fn trouble(client: &Client, connects: u64, progress: &AtomicU64) -> Trouble {
+    let (mut seen, mut since) = (0, Instant::now());
+    loop {
+        sleep(LOOK_AFTER).await;
+        if client.statistics().connects.load(Ordering::Relaxed) != connects {
+            return Trouble::Reconnected;
+        }
+        let now_seen = progress.load(Ordering::Relaxed);
+        if now_seen != seen {
+            (seen, since) = (now_seen, Instant::now());
+        } else if since.elapsed() >= READ_STALL {
+            return Trouble::Quiet;
+        }
     }
 }
 
@@ -141,7 +165,9 @@ async fn reconnected(client: &Client, connects: u64) {
 struct Pulls {
     consumer: PullConsumer,
     inbox: String,
-    answers: Subscriber,
+    answers: ReadyChunks<Subscriber>,
+    /// What came together and was not looked at yet.
+    ready: std::vec::IntoIter<async_nats::Message>,
     asked: u64,
     ended: u64,
 }
@@ -168,8 +194,11 @@ impl Pulls {
     async fn next_event(&mut self) -> Result<async_nats::Message, async_nats::Error> {
         let mut fruitless = 0;
         loop {
-            self.ask().await?;
-            let message = self.answers.next().await.ok_or("the connection is closed")?;
+            let Some(message) = self.ready.next() else {
+                self.ask().await?;
+                self.ready = self.answers.next().await.ok_or("the connection is closed")?.into_iter();
+                continue;
+            };
             let Some(status) = message.status else { return Ok(message) };
             let why = message.description.unwrap_or_default();
             if status == StatusCode::IDLE_HEARTBEAT {
