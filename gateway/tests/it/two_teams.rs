@@ -7,7 +7,7 @@ use reqwest::{Client, Method};
 use serde_json::json;
 
 /// Changes of each team.
-const CHANGES: u64 = 2_000;
+const CHANGES: u64 = 50_000;
 /// Hosts of each team; one id is the same in both.
 const OURS: [&str; 3] = ["same", "ours-1", "ours-2"];
 const THEIRS: [&str; 3] = ["same", "theirs-1", "theirs-2"];
