@@ -80,6 +80,19 @@ impl Audit {
         }
     }
 
+    /// Writes what became of something of a team: it before and after, where it was there or is.
+    pub async fn tell_change<T: Serialize>(
+        &self,
+        principal: &Principal,
+        action: Action,
+        object: impl ToString,
+        (before, after): (Option<T>, Option<T>),
+    ) {
+        let (before, after) = (before.and_then(|it| shown(&it)), after.and_then(|it| shown(&it)));
+        let deed = Deed { before, after, ..By::from(principal).did(action, object) };
+        self.tell(JournalScope::Team(principal.team.clone()), deed).await;
+    }
+
     /// Hands a refusal in without waiting for it; who repeats themselves is told of once a minute, so that nobody
     /// fills the audit by asking.
     pub fn note(&self, scope: JournalScope, deed: Deed) {

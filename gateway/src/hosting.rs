@@ -7,7 +7,9 @@ pub mod activation;
 pub mod enrolment;
 pub mod form;
 
+use crate::app::App;
 use crate::fleet::watch::now;
+use crate::http::principal::Principal;
 use crate::http::problem::Problem;
 use crate::identity::{Change, Identity};
 use axum::http::StatusCode;
@@ -51,7 +53,13 @@ pub struct Desk<'a> {
     pub author: &'a str,
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    /// That of whoever asks.
+    #[must_use]
+    pub fn of(app: &'a App, principal: &'a Principal) -> Self {
+        Self { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
+    }
+
     /// A host as it is configured now.
     ///
     /// # Errors

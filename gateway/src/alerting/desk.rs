@@ -1,6 +1,8 @@
 //! Records what people decide about alerts: rules, silences, acknowledgements, who hears.
 
+use crate::app::App;
 use crate::fleet::watch::now;
+use crate::http::principal::Principal;
 use crate::http::problem::Problem;
 use crate::identity::{Change, Identity};
 use axum::http::StatusCode;
@@ -125,7 +127,13 @@ pub struct Desk<'a> {
     pub author: &'a str,
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    /// That of whoever asks.
+    #[must_use]
+    pub fn of(app: &'a App, principal: &'a Principal) -> Self {
+        Self { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
+    }
+
     /// Everything that JOURNAL says.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 use crate::alerting::desk::Desk;
 use crate::alerting::form::{check_policy, check_receivers};
 use crate::app::App;
-use crate::audit::{By, shown};
 use crate::http::ask::Nothing;
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
@@ -14,8 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use watchkeeper_schemas::alerting::{Defaults, Step};
-use watchkeeper_schemas::audit::{Action, Deed};
-use watchkeeper_schemas::subjects::JournalScope;
+use watchkeeper_schemas::audit::Action;
 
 /// Who hears where a rule names nobody.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,13 +85,8 @@ pub async fn change(
         return Err(Problem::conflict(present));
     }
     let after = Defaults { receivers, policy };
-    let desk = Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() };
-    let revision = desk.set_defaults(after.clone(), revision).await?;
-    let deed = Deed {
-        before: before.and_then(|before| shown(&before.value)),
-        after: shown(&after),
-        ..By::from(&principal).did(Action::AlertDefaultsChange, &principal.team)
-    };
-    app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
+    let revision = Desk::of(&app, &principal).set_defaults(after.clone(), revision).await?;
+    let change = (before.and_then(|before| before.value.as_ref()), Some(&after));
+    app.audit.tell_change(&principal, Action::AlertDefaultsChange, &principal.team, change).await;
     Ok(Json(DefaultsView { receivers: after.receivers, policy: after.policy, revision }))
 }

@@ -255,10 +255,6 @@ pub(super) fn is_over() -> Problem {
     Problem::new(StatusCode::CONFLICT, "it is over already")
 }
 
-fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
-    Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
-}
-
 pub(super) async fn tell(app: &App, principal: &Principal, action: Action, episode: &EpisodeRef, note: &str) {
     let object = episode.id().map(|id| id.to_string()).unwrap_or_default();
     let after = Some(serde_json::json!({ "note": note }));
@@ -283,7 +279,7 @@ pub async fn acknowledge(
 ) -> Result<StatusCode, Problem> {
     let episode = open(&app, &principal, asked).await?;
     let remark = Remark { note: body.note.clone() };
-    desk(&app, &principal).acknowledge(episode.clone(), Some(remark)).await?;
+    Desk::of(&app, &principal).acknowledge(episode.clone(), Some(remark)).await?;
     tell(&app, &principal, Action::AlertAcknowledge, &episode, &body.note).await;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -303,7 +299,7 @@ pub async fn withdraw(
     asked: ById<EpisodeId>,
 ) -> Result<StatusCode, Problem> {
     let episode = open(&app, &principal, asked).await?;
-    desk(&app, &principal).acknowledge(episode.clone(), None).await?;
+    Desk::of(&app, &principal).acknowledge(episode.clone(), None).await?;
     tell(&app, &principal, Action::AlertWithdraw, &episode, "").await;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -325,7 +321,7 @@ pub async fn resolve(
 ) -> Result<StatusCode, Problem> {
     let episode = open(&app, &principal, asked).await?;
     let remark = Remark { note: body.note.clone() };
-    desk(&app, &principal).resolve(episode.clone(), remark).await?;
+    Desk::of(&app, &principal).resolve(episode.clone(), remark).await?;
     tell(&app, &principal, Action::AlertResolve, &episode, &body.note).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -108,8 +108,7 @@ pub async fn run(
 
 /// The rule as it is saved; what is built in has no text to compare with.
 fn saved(app: &App, principal: &Principal, id: &RuleId) -> Result<TriedRule, Problem> {
-    let desk = Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() };
-    let placed = desk.rule(id)?;
+    let placed = Desk::of(app, principal).rule(id)?;
     if placed.built_in.is_some() {
         let expected = "a rule of the team: built-in ones have no text to compare with";
         return Err(Problem::fields(vec![FieldError::new("edit_of", expected, id.as_str())]));

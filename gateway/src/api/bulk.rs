@@ -126,8 +126,7 @@ impl Bulk<'_> {
     /// Does it with one alert; the silence, where one was made.
     async fn one(&mut self, id: &EpisodeId) -> Result<Option<SilenceId>, Problem> {
         let episode = self.open(id)?;
-        let (team, author) = (&self.principal.team, self.principal.user.as_str());
-        let desk = Desk { identity: &self.app.identity, team, author };
+        let desk = Desk::of(self.app, self.principal);
         let note = &self.body.note;
         let remark = Remark { note: note.clone() };
         let action = match self.body.action {

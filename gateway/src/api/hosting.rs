@@ -1,7 +1,6 @@
 //! Hosts as people configure them.
 
 use crate::app::App;
-use crate::audit::{By, shown};
 use crate::fleet::watched::{ConfigView, EnrolmentView};
 use crate::hosting::enrolment::Token;
 use crate::hosting::form::{Form, INTERVAL_MS_USUAL, check};
@@ -16,11 +15,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
-use watchkeeper_schemas::audit::{Action, Deed};
+use watchkeeper_schemas::audit::Action;
 use watchkeeper_schemas::ids::HostId;
 use watchkeeper_schemas::journal::Collector;
 use watchkeeper_schemas::quantity::UnixMs;
-use watchkeeper_schemas::subjects::JournalScope;
 
 /// A host to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -174,10 +172,6 @@ pub struct HostMade {
     enrolment: EnrolmentToken,
 }
 
-fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
-    Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
-}
-
 async fn tell(
     app: &App,
     principal: &Principal,
@@ -185,14 +179,9 @@ async fn tell(
     before: Option<&Placed>,
     after: Option<&Placed>,
 ) {
-    let view = |placed: &Placed| shown(&ConfigView::new(&placed.host, None));
     let Some(id) = after.or(before).map(|placed| &placed.id) else { return };
-    let deed = Deed {
-        before: before.and_then(view),
-        after: after.and_then(view),
-        ..By::from(principal).did(action, id)
-    };
-    app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
+    let [before, after] = [before, after].map(|it| it.map(|placed| ConfigView::new(&placed.host, None)));
+    app.audit.tell_change(principal, action, id, (before, after)).await;
 }
 
 /// Makes a host; its agent is to come within five minutes, with the token.
@@ -215,7 +204,7 @@ pub async fn create(
         let fleet = app.live.fleet();
         fleet.team(&principal.team).is_some_and(|team| team.hosts().contains_key(id))
     };
-    let (placed, token) = desk(&app, &principal).make(form, id, is_heard).await?;
+    let (placed, token) = Desk::of(&app, &principal).make(form, id, is_heard).await?;
     tell(&app, &principal, Action::HostCreate, None, Some(&placed)).await;
     let enrolment = EnrolmentToken::new(&app, &token, placed.revision);
     Ok((StatusCode::CREATED, Json(HostMade { host: placed.into(), enrolment })))
@@ -237,7 +226,7 @@ pub async fn change(
     body: HostEdit,
 ) -> Result<Json<HostConfig>, Problem> {
     let HostEdit { name, tags, interval_ms, mounts, without, paused, revision } = body;
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.host_at(asked.id.as_ref().ok_or_else(no_such_host)?, revision)?;
     let form = Form { name, tags, interval_ms, mounts, without };
     let after = desk.change(&before, form, paused).await?;
@@ -260,7 +249,7 @@ pub async fn enrol_anew(
     asked: ById<HostId>,
     body: AtRevision,
 ) -> Result<(StatusCode, Json<EnrolmentToken>), Problem> {
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.host_at(asked.id.as_ref().ok_or_else(no_such_host)?, body.revision)?;
     let (after, token) = desk.enrol_anew(&before).await?;
     tell(&app, &principal, Action::EnrolmentCreate, Some(&before), Some(&after)).await;
@@ -284,7 +273,7 @@ pub async fn remove(
     app: Arc<App>,
     asked: Removal<HostId>,
 ) -> Result<StatusCode, Problem> {
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.host_at(asked.id.as_ref().ok_or_else(no_such_host)?, asked.revision)?;
     desk.remove(&before).await?;
     tell(&app, &principal, Action::HostDelete, Some(&before), None).await;

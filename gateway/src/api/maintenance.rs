@@ -4,7 +4,6 @@ use crate::alerting::desk::{Desk, PlacedMaintenance, no_such_maintenance};
 use crate::alerting::form::check_weekly;
 use crate::api::List;
 use crate::app::App;
-use crate::audit::{By, shown};
 use crate::fleet::watch::now;
 use crate::http::ask::{ById, Nothing, PageAsk, Removal};
 use crate::http::body::{Body, Mistakes};
@@ -19,10 +18,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use watchkeeper_schemas::alerting::{Matcher, WeeklyMaintenance};
-use watchkeeper_schemas::audit::{Action, Deed};
+use watchkeeper_schemas::audit::Action;
 use watchkeeper_schemas::ids::MaintenanceId;
 use watchkeeper_schemas::quantity::UnixMs;
-use watchkeeper_schemas::subjects::JournalScope;
 
 /// Windows that are shown of each.
 const WINDOWS_SHOWN: usize = 3;
@@ -158,23 +156,6 @@ impl Body for MaintenanceEdit {
     }
 }
 
-fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
-    Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
-}
-
-async fn tell(
-    app: &App,
-    principal: &Principal,
-    action: Action,
-    (before, after): (Option<&PlacedMaintenance>, Option<&PlacedMaintenance>),
-) {
-    let view = |placed: &PlacedMaintenance| shown(&placed.weekly);
-    let Some(id) = after.or(before).map(|placed| &placed.id) else { return };
-    let by = By::from(principal);
-    let deed = Deed { before: before.and_then(view), after: after.and_then(view), ..by.did(action, id) };
-    app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
-}
-
 /// Weekly maintenance of the team, each with its next windows.
 #[utoipa::path(
     get, path = "/api/v1/maintenance", tag = "alerts", operation_id = "list_maintenance",
@@ -214,8 +195,9 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<MaintenanceView>), Problem> {
     let id = readable_id().map_err(no_randomness)?.parse().map_err(|_| no_such_maintenance())?;
     let placed = PlacedMaintenance { id, weekly: body.of(principal.user.as_str()), revision: 0 };
-    let placed = desk(&app, &principal).save_maintenance(placed, "made").await?;
-    tell(&app, &principal, Action::MaintenanceCreate, (None, Some(&placed))).await;
+    let placed = Desk::of(&app, &principal).save_maintenance(placed, "made").await?;
+    let change = (None, Some(&placed.weekly));
+    app.audit.tell_change(&principal, Action::MaintenanceCreate, &placed.id, change).await;
     Ok((StatusCode::CREATED, Json(placed.into())))
 }
 
@@ -234,11 +216,12 @@ pub async fn change(
     asked: ById<MaintenanceId>,
     body: MaintenanceEdit,
 ) -> Result<Json<MaintenanceView>, Problem> {
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.maintenance_at(asked.id.as_ref().ok_or_else(no_such_maintenance)?, body.revision)?;
     let weekly = body.of(&before.weekly.author);
     let after = desk.save_maintenance(PlacedMaintenance { weekly, ..before.clone() }, "changed").await?;
-    tell(&app, &principal, Action::MaintenanceChange, (Some(&before), Some(&after))).await;
+    let change = (Some(&before.weekly), Some(&after.weekly));
+    app.audit.tell_change(&principal, Action::MaintenanceChange, &after.id, change).await;
     Ok(Json(after.into()))
 }
 
@@ -259,9 +242,10 @@ pub async fn remove(
     app: Arc<App>,
     asked: Removal<MaintenanceId>,
 ) -> Result<StatusCode, Problem> {
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.maintenance_at(asked.id.as_ref().ok_or_else(no_such_maintenance)?, asked.revision)?;
     desk.remove_maintenance(&before).await?;
-    tell(&app, &principal, Action::MaintenanceDelete, (Some(&before), None)).await;
+    let change = (Some(&before.weekly), None);
+    app.audit.tell_change(&principal, Action::MaintenanceDelete, &before.id, change).await;
     Ok(StatusCode::NO_CONTENT)
 }

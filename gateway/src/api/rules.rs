@@ -4,7 +4,6 @@ use crate::alerting::desk::{Desk, PlacedRule, no_such_rule, rules};
 use crate::alerting::form::{NAME_CHARS, check_policy, check_receivers, check_scope, check_text};
 use crate::api::List;
 use crate::app::App;
-use crate::audit::{By, shown};
 use crate::http::ask::{ById, Nothing, Removal};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
@@ -16,13 +15,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use watchkeeper_schemas::alerting::{Defaults, RuleState, SavedRule, Scope, Step};
-use watchkeeper_schemas::audit::{Action, Deed};
+use watchkeeper_schemas::audit::Action;
 use watchkeeper_schemas::ids::RuleId;
 use watchkeeper_schemas::journal;
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::registry::TeamFacts;
 use watchkeeper_schemas::rule::{Rule, RuleError, Severity};
-use watchkeeper_schemas::subjects::JournalScope;
 
 /// A rule as saved.
 #[derive(Debug, Serialize, ToSchema)]
@@ -211,23 +209,6 @@ pub struct RuleChecked {
     error: Option<RuleError>,
 }
 
-fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
-    Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
-}
-
-async fn tell(
-    app: &App,
-    principal: &Principal,
-    action: Action,
-    (before, after): (Option<&PlacedRule>, Option<&PlacedRule>),
-) {
-    let view = |placed: &PlacedRule| shown(&placed.rule);
-    let Some(id) = after.or(before).map(|placed| &placed.id) else { return };
-    let by = By::from(principal);
-    let deed = Deed { before: before.and_then(view), after: after.and_then(view), ..by.did(action, id) };
-    app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
-}
-
 fn view(app: &App, principal: &Principal, placed: PlacedRule) -> Result<Json<RuleView>, Problem> {
     let registry = app.identity.registry()?;
     Ok(Json(RuleView::new(placed, registry.team(&principal.team))))
@@ -256,7 +237,7 @@ pub async fn get(
     app: Arc<App>,
     asked: ById<RuleId>,
 ) -> Result<Json<RuleView>, Problem> {
-    let placed = desk(&app, &principal).rule(asked.id.as_ref().ok_or_else(no_such_rule)?)?;
+    let placed = Desk::of(&app, &principal).rule(asked.id.as_ref().ok_or_else(no_such_rule)?)?;
     view(&app, &principal, placed)
 }
 
@@ -299,8 +280,9 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<RuleView>), Problem> {
     let NewRule { name, id, text, scope, receivers, policy, state } = body;
     let rule = SavedRule { text: canonical(&text), scope, receivers, state, policy };
-    let placed = desk(&app, &principal).make_rule(id, journal::Rule { name, rule }).await?;
-    tell(&app, &principal, Action::RuleCreate, (None, Some(&placed))).await;
+    let placed = Desk::of(&app, &principal).make_rule(id, journal::Rule { name, rule }).await?;
+    let change = (None, Some(&placed.rule));
+    app.audit.tell_change(&principal, Action::RuleCreate, &placed.id, change).await;
     Ok((StatusCode::CREATED, view(&app, &principal, placed)?))
 }
 
@@ -319,7 +301,7 @@ pub async fn change(
     asked: ById<RuleId>,
     body: RuleEdit,
 ) -> Result<Json<RuleView>, Problem> {
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.rule_at(asked.id.as_ref().ok_or_else(no_such_rule)?, body.revision)?;
     let RuleEdit { name, text, scope, receivers, policy, state, revision: _ } = body;
     let mut mistakes = Mistakes::default();
@@ -336,7 +318,8 @@ pub async fn change(
     let rule =
         journal::Rule { name, rule: SavedRule { text: canonical(&text), scope, receivers, state, policy } };
     let after = desk.save_rule(PlacedRule { rule, ..before.clone() }, "changed").await?;
-    tell(&app, &principal, Action::RuleChange, (Some(&before), Some(&after))).await;
+    let change = (Some(&before.rule), Some(&after.rule));
+    app.audit.tell_change(&principal, Action::RuleChange, &after.id, change).await;
     view(&app, &principal, after)
 }
 
@@ -355,12 +338,13 @@ pub async fn switch(
     asked: ById<RuleId>,
     body: RuleStateEdit,
 ) -> Result<Json<RuleView>, Problem> {
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.rule_at(asked.id.as_ref().ok_or_else(no_such_rule)?, body.revision)?;
     let mut after = before.clone();
     after.rule.rule.state = body.state;
     let after = desk.save_rule(after, "switched").await?;
-    tell(&app, &principal, Action::RuleChange, (Some(&before), Some(&after))).await;
+    let change = (Some(&before.rule), Some(&after.rule));
+    app.audit.tell_change(&principal, Action::RuleChange, &after.id, change).await;
     view(&app, &principal, after)
 }
 
@@ -381,9 +365,10 @@ pub async fn remove(
     app: Arc<App>,
     asked: Removal<RuleId>,
 ) -> Result<StatusCode, Problem> {
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.rule_at(asked.id.as_ref().ok_or_else(no_such_rule)?, asked.revision)?;
     desk.remove_rule(&before).await?;
-    tell(&app, &principal, Action::RuleDelete, (Some(&before), None)).await;
+    let change = (Some(&before.rule), None);
+    app.audit.tell_change(&principal, Action::RuleDelete, &before.id, change).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,7 +5,6 @@ use crate::alerting::episodes::EpisodeView;
 use crate::alerting::form::{REASON_CHARS, check_matchers, check_span};
 use crate::api::List;
 use crate::app::App;
-use crate::audit::{By, shown};
 use crate::fleet::watch::now;
 use crate::http::ask::{Ask, ById, Nothing, PageAsk, Reader, Removal};
 use crate::http::body::{Body, Mistakes};
@@ -19,11 +18,10 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 use watchkeeper_schemas::alerting::{EpisodeRef, Matcher, Silence, WeeklyMaintenance};
-use watchkeeper_schemas::audit::{Action, Deed};
+use watchkeeper_schemas::audit::Action;
 use watchkeeper_schemas::ids::{MaintenanceId, SilenceId};
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::registry::TeamFacts;
-use watchkeeper_schemas::subjects::JournalScope;
 
 /// A silence as saved.
 #[derive(Debug, Serialize, ToSchema)]
@@ -131,23 +129,6 @@ pub fn silences_during(team: &TeamFacts, episode: &EpisodeView) -> Vec<SilenceVi
     during.filter(|it| speaks(&it.silence)).map(SilenceView::from).collect()
 }
 
-fn desk<'a>(app: &'a App, principal: &'a Principal) -> Desk<'a> {
-    Desk { identity: &app.identity, team: &principal.team, author: principal.user.as_str() }
-}
-
-async fn tell(
-    app: &App,
-    principal: &Principal,
-    action: Action,
-    (before, after): (Option<&PlacedSilence>, Option<&PlacedSilence>),
-) {
-    let view = |placed: &PlacedSilence| shown(&placed.silence);
-    let Some(id) = after.or(before).map(|placed| &placed.id) else { return };
-    let by = By::from(principal);
-    let deed = Deed { before: before.and_then(view), after: after.and_then(view), ..by.did(action, id) };
-    app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;
-}
-
 /// Which silences.
 #[derive(Debug)]
 pub struct SilencesAsk {
@@ -232,8 +213,9 @@ pub(super) async fn make(
 ) -> Result<PlacedSilence, Problem> {
     let id = readable_id().map_err(no_randomness)?.parse().map_err(|_| no_such_silence())?;
     let placed = PlacedSilence { id, silence, revision: 0 };
-    let placed = desk(app, principal).save_silence(placed, "made").await?;
-    tell(app, principal, Action::SilenceCreate, (None, Some(&placed))).await;
+    let placed = Desk::of(app, principal).save_silence(placed, "made").await?;
+    let change = (None, Some(&placed.silence));
+    app.audit.tell_change(principal, Action::SilenceCreate, &placed.id, change).await;
     Ok(placed)
 }
 
@@ -266,12 +248,13 @@ pub async fn change(
     asked: ById<SilenceId>,
     body: SilenceEdit,
 ) -> Result<Json<SilenceView>, Problem> {
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.silence_at(asked.id.as_ref().ok_or_else(no_such_silence)?, body.revision)?;
     let SilenceEdit { reason, from, until, matchers, revision: _ } = body;
     let silence = Silence { author: before.silence.author.clone(), reason, from, until, matchers };
     let after = desk.save_silence(PlacedSilence { silence, ..before.clone() }, "changed").await?;
-    tell(&app, &principal, Action::SilenceChange, (Some(&before), Some(&after))).await;
+    let change = (Some(&before.silence), Some(&after.silence));
+    app.audit.tell_change(&principal, Action::SilenceChange, &after.id, change).await;
     Ok(Json(after.into()))
 }
 
@@ -292,10 +275,11 @@ pub async fn remove(
     app: Arc<App>,
     asked: Removal<SilenceId>,
 ) -> Result<StatusCode, Problem> {
-    let desk = desk(&app, &principal);
+    let desk = Desk::of(&app, &principal);
     let before = desk.silence_at(asked.id.as_ref().ok_or_else(no_such_silence)?, asked.revision)?;
     desk.remove_silence(&before).await?;
-    tell(&app, &principal, Action::SilenceDelete, (Some(&before), None)).await;
+    let change = (Some(&before.silence), None);
+    app.audit.tell_change(&principal, Action::SilenceDelete, &before.id, change).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

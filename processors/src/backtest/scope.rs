@@ -67,14 +67,6 @@ impl Reads {
     /// A sample with the numbers that are looked at.
     #[must_use]
     pub fn report(&self, sample: &Sample) -> Report {
-        Report {
-            host: sample.host.to_string(),
-            boot: sample.boot,
-            seq: sample.seq,
-            time: sample.time.0,
-            interval_ms: sample.interval_ms,
-            clock_step_ms: sample.clock_step_ms,
-            values: Values::of_these(sample, &self.metrics),
-        }
+        Report::with(sample, Values::of_these(sample, &self.metrics))
     }
 }

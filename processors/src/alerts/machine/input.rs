@@ -52,6 +52,12 @@ impl Report {
     /// What alerts need of a sample.
     #[must_use]
     pub fn of(sample: &Sample) -> Self {
+        Self::with(sample, Values::of(sample))
+    }
+
+    /// The same with these numbers of it.
+    #[must_use]
+    pub fn with(sample: &Sample, values: Values) -> Self {
         Self {
             host: sample.host.to_string(),
             boot: sample.boot,
@@ -59,7 +65,7 @@ impl Report {
             time: sample.time.0,
             interval_ms: sample.interval_ms,
             clock_step_ms: sample.clock_step_ms,
-            values: Values::of(sample),
+            values,
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use watchkeeper_schemas::quantity::UnixMs;
+use watchkeeper_schemas::subjects::TICK;
 use watchkeeper_streams::event::Event;
 use watchkeeper_streams::lease::Lease;
 use watchkeeper_streams::pieces::Pieces;
@@ -68,8 +69,6 @@ struct Work {
     /// What inputs up to here decided was published.
     published: u64,
     outbox: Outbox,
-    /// The time of the newest tick.
-    ticked: UnixMs,
 }
 
 /// Evaluates for as long as the lease is ours, and waits for it otherwise; a heartbeat is the URL that is told so.
@@ -151,8 +150,10 @@ impl Processor for Alerts {
         };
         match work.batch(&self.context, batch).await {
             Ok(()) => {
-                self.ticked.send_replace(work.ticked);
                 self.work = Some(work);
+                if let Some(tick) = batch.iter().rfind(|event| event.subject.as_str() == TICK) {
+                    self.ticked.send_replace(tick.received);
+                }
                 Ok(())
             }
             Err(Trouble::Again(error)) => {
@@ -228,7 +229,6 @@ impl Work {
             journal_read,
             published,
             outbox: Outbox::default(),
-            ticked: UnixMs(0),
         })
     }
 
@@ -251,7 +251,7 @@ impl Work {
         let (begun, from) = (Instant::now(), self.state.sequence + 1);
         // Ticks of the past speak for what is in JOURNAL by now; one of this very moment may be the exception.
         self.read_journal(context, 0).await?;
-        let (mut first, mut count, mut waits) = (None, 0_u64, false);
+        let (mut count, mut waits) = (0_u64, false);
         let (state, facts, outbox) = (&mut self.state, &mut self.facts, &mut self.outbox);
         let (journal_read, published) = (self.journal_read, self.published);
         rebuild::read(context, SAMPLES, &[], Begin::Sequence(from), |event| {
@@ -261,12 +261,10 @@ impl Work {
             if waits {
                 return;
             }
-            if *first.get_or_insert(event.sequence) == event.sequence && from > 1 && event.sequence > from {
-                tracing::warn!(
-                    lost = event.sequence - from,
-                    "inputs left the log before alerts had read them"
-                );
-                state.lose(event.sequence - from);
+            if count == 0 && from > 1 && event.sequence > from {
+                let lost = event.sequence - from;
+                tracing::warn!(lost, "inputs left the log before alerts had read them");
+                state.lose(lost);
             }
             count += 1;
             let told = state.step((event.sequence, event.received), input, again, facts);
@@ -289,11 +287,10 @@ impl Work {
         }
         let again = || read(&event.subject, &event.payload);
         let input = again();
-        if let Read::Tick(journal) = &input {
-            self.ticked = event.received;
-            if *journal > self.journal_read {
-                self.read_journal(context, *journal).await?;
-            }
+        if let Read::Tick(journal) = &input
+            && *journal > self.journal_read
+        {
+            self.read_journal(context, *journal).await?;
         }
         let told = self.state.step((event.sequence, event.received), input, again, &mut self.facts);
         if event.sequence > self.published {
