@@ -159,7 +159,7 @@ impl By {
         match (&self.actor, self.via) {
             (Some(actor), _) => actor.as_str(),
             (None, Via::Credential) => "agent",
-            (None, Via::Session | Via::Token | Via::Machine | Via::Nobody) => "gateway",
+            (None, Via::Session | Via::Token | Via::Chat | Via::Machine | Via::Nobody) => "gateway",
         }
     }
 

@@ -4,6 +4,9 @@ use crate::accounts::{AccountName, Program, Role};
 use crate::holder::Holder;
 use std::path::{Path, PathBuf};
 
+/// The name of the key that opens secrets of channels, which lies beside the credential of the processors.
+pub const CHANNELS_KEY: &str = "channels.xk";
+
 /// The folder of a NATS server: its configuration, accounts, keys, credentials and streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -96,6 +99,18 @@ impl Layout {
             Role::Sys | Role::Processors | Role::Gateway | Role::Fleet => self.operator(),
         };
         dir.join(format!("{}.{role}.nk", account.file_stem()))
+    }
+
+    /// Opens secrets of channels: for the notifier alone.
+    #[must_use]
+    pub fn channels_key(&self) -> PathBuf {
+        self.operator().join(CHANNELS_KEY)
+    }
+
+    /// Seals secrets of channels.
+    #[must_use]
+    pub fn channels_public(&self) -> PathBuf {
+        self.gateway().join("channels.pub")
     }
 
     /// Credentials of others than our programs, made by hand.

@@ -16,6 +16,7 @@ mod issue;
 mod keys;
 mod layout;
 mod live;
+mod sealed;
 mod setup;
 mod sign;
 
@@ -24,7 +25,8 @@ pub use conf::Tls;
 pub use files::{Outcome, SetupError};
 pub use holder::{Holder, UnknownHolder};
 pub use issue::{Issued, Rotation, issue_agent, issue_fleet, issue_reader, rotate};
-pub use layout::Layout;
+pub use layout::{CHANNELS_KEY, Layout};
 pub use live::{AccountState, ensure_account, remove_team, team_removal};
+pub use sealed::{OpeningKey, SealError, SealingKey};
 pub use setup::{SetupOptions, SetupReport, setup};
 pub use sign::{AgentCredential, ReaderCreds, UserKey, make_reader, read_agent, sign_agent};

@@ -7,6 +7,7 @@ use crate::files::{self, Outcome, SetupError};
 use crate::issue::issue_program;
 use crate::keys::{self, AccountKeys};
 use crate::layout::Layout;
+use crate::sealed;
 use nkeys::{KeyPair, KeyPairType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -132,6 +133,9 @@ impl Run {
             let issued = issue_program(&self.layout, program, body)?;
             self.files.push((issued.creds, issued.outcome));
         }
+        let channels = [self.layout.channels_key(), self.layout.channels_public()];
+        let made = sealed::ensure(&channels[0], &channels[1])?;
+        self.files.extend(channels.into_iter().zip(made));
         let conf = conf::render(&self.layout, listen, tls, &sys.id())
             .map_err(|(path, source)| SetupError::Io { doing: "configure the server with", path, source })?;
         self.write(self.layout.conf(), &conf)

@@ -1,10 +1,11 @@
 //! What an installation chooses for the processors.
 
 use crate::alerts::heartbeat;
+use crate::notifier::outgoing::Network;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
-use watchkeeper_nats::{Layout, Program};
+use watchkeeper_nats::{CHANNELS_KEY, Layout, OpeningKey, Program};
 use watchkeeper_streams::program::LogFormat;
 use watchkeeper_streams::topology::{ALERTS_CONSUMER, HISTORY_CONSUMER, LATEST_CONSUMER, Limits};
 
@@ -19,6 +20,8 @@ pub enum Name {
     Ticker,
     /// Alerts: what is open and who hears; one of all programs decides.
     Alerts,
+    /// Tells receivers what alerts decided, by Telegram, e-mail and webhooks; one of all programs tells.
+    Notifier,
     /// Windows of weekly maintenance, written as silences two weeks ahead.
     Maintenance,
     /// What a rule would have done, for whoever edits one; programs share the questions.
@@ -38,6 +41,7 @@ impl Name {
             Self::History => HISTORY_CONSUMER.processor,
             Self::Ticker => "ticker",
             Self::Alerts => ALERTS_CONSUMER.processor,
+            Self::Notifier => "notifier",
             Self::Maintenance => "maintenance",
             Self::Backtest => "backtest",
             Self::Accounts => "accounts",
@@ -94,6 +98,22 @@ pub struct Config {
     /// File that holds a URL: called each minute while alerts keep up, so that a service elsewhere notices when not.
     #[arg(long, env = "WATCHKEEPER_HEARTBEAT_URL_FILE")]
     pub heartbeat_url_file: Option<PathBuf>,
+    /// Opens secrets of channels (made by `nats setup`); by default the file channels.xk beside --nats-creds.
+    #[arg(long, env = "WATCHKEEPER_CHANNELS_KEY_FILE")]
+    pub channels_key_file: Option<PathBuf>,
+    /// Where people reach the page: messages link there.
+    #[arg(long, env = "WATCHKEEPER_PUBLIC_URL", default_value = "http://127.0.0.1:7171")]
+    pub public_url: String,
+    /// File that holds the token of a Telegram bot for all teams that have no bot of their own.
+    #[arg(long, env = "WATCHKEEPER_TELEGRAM_TOKEN_FILE")]
+    pub telegram_token_file: Option<PathBuf>,
+    /// Where Telegram's HTTP interface is.
+    #[arg(long, env = "WATCHKEEPER_TELEGRAM_API", default_value = "https://api.telegram.org")]
+    pub telegram_api: String,
+    /// Networks that receivers may be in though they are private, as 10.0.0.0/8; may be given again. By default
+    /// nothing private, local or of a cloud's own is called.
+    #[arg(long, env = "WATCHKEEPER_RECEIVER_NETWORKS", value_delimiter = ',')]
+    pub receiver_networks: Vec<Network>,
     /// Hours that QuestDB keeps raw samples.
     #[arg(long, env = "WATCHKEEPER_RAW_RETENTION_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=2160))]
     pub raw_retention_hours: u32,
@@ -141,11 +161,40 @@ impl Config {
         {
             mistakes.push(format!("--heartbeat-url-file {}: {error}", file.display()));
         }
+        mistakes.extend(self.mistakes_of_notifier());
         mistakes.extend(self.mistakes_of_keepers());
         if self.replicas.is_multiple_of(2) {
             mistakes.push(format!("--replicas {}: expected 1, 3 or 5", self.replicas));
         }
         mistakes
+    }
+
+    /// What is wrong for who tells people.
+    fn mistakes_of_notifier(&self) -> Vec<String> {
+        if !self.names().contains(&Name::Notifier) {
+            return Vec::new();
+        }
+        let mut mistakes = Vec::new();
+        if let Err(error) = OpeningKey::read(&self.channels_key()) {
+            mistakes.push(format!("--channels-key-file: {error}"));
+        }
+        if let Some(file) = &self.telegram_token_file
+            && let Err(error) = std::fs::read_to_string(file)
+        {
+            mistakes.push(format!("--telegram-token-file {}: cannot be read: {error}", file.display()));
+        }
+        for (flag, url) in [("--public-url", &self.public_url), ("--telegram-api", &self.telegram_api)] {
+            if !["https://", "http://"].iter().any(|scheme| url.starts_with(scheme)) {
+                mistakes.push(format!("{flag} {url}: expected https://… or http://…"));
+            }
+        }
+        mistakes
+    }
+
+    /// The file that opens secrets of channels.
+    #[must_use]
+    pub fn channels_key(&self) -> PathBuf {
+        self.channels_key_file.clone().unwrap_or_else(|| self.nats_creds.with_file_name(CHANNELS_KEY))
     }
 
     /// What is wrong for those who keep order on the NATS server.
@@ -193,6 +242,7 @@ impl Config {
             | Name::History
             | Name::Ticker
             | Name::Alerts
+            | Name::Notifier
             | Name::Maintenance
             | Name::Backtest => true,
             Name::Accounts => self.nats_dir.is_some(),

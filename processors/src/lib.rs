@@ -4,10 +4,12 @@ pub mod accounts;
 pub mod alerts;
 pub mod backtest;
 pub mod config;
+mod connection;
 pub mod guard;
 pub mod history;
 pub mod latest;
 pub mod maintenance;
+pub mod notifier;
 mod system;
 pub mod ticker;
 
@@ -17,8 +19,6 @@ use crate::history::History;
 use crate::latest::Latest;
 use anyhow::Context as _;
 use tokio::sync::watch;
-use watchkeeper_schemas::subjects;
-use watchkeeper_streams::connect::{Connect, connect};
 use watchkeeper_streams::processor::Processor;
 use watchkeeper_streams::runner::{Runner, jetstream};
 use watchkeeper_streams::topology::{ALERTS_CONSUMER, Consumer, HISTORY_CONSUMER, LATEST_CONSUMER};
@@ -44,6 +44,7 @@ pub async fn work(name: Name, config: &Config, mut shutdown: watch::Receiver<boo
             alerts::processor::run(runner(config, ALERTS_CONSUMER, shutdown).await?, heartbeat).await
         }
         Name::Ticker => ticker::run(config, &mut shutdown).await,
+        Name::Notifier => notifier::run(config, &mut shutdown).await,
         Name::Maintenance => maintenance::run(config, &mut shutdown).await,
         Name::Backtest => backtest::run(config, &mut shutdown).await,
         Name::Accounts => {
@@ -64,13 +65,7 @@ async fn runner(
     consumer: Consumer,
     shutdown: watch::Receiver<bool>,
 ) -> anyhow::Result<Runner> {
-    let connected = connect(&Connect {
-        url: config.nats.clone(),
-        creds: config.nats_creds.clone(),
-        name: consumer.processor,
-        inbox: subjects::program_inbox(&"processors".parse()?),
-    })
-    .await?;
+    let connected = connection::to_core(config, consumer.processor).await?;
     let context = jetstream(connected.client.clone());
     Ok(Runner { connected, context, consumer, limits: config.limits(), shutdown })
 }

@@ -1,17 +1,13 @@
 //! The two connections of those who keep order on the NATS server: to its system account to act, to CORE to know why.
 
 use crate::config::Config;
+use crate::connection::Connection;
 use async_nats::Client;
-use async_nats::jetstream::Context;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use watchkeeper_schemas::subjects;
 use watchkeeper_streams::connect::{Connect, Connected, connect};
-use watchkeeper_streams::journal::{self, Facts};
-use watchkeeper_streams::runner::jetstream;
 
 /// What the server answers to a push of claims that it took.
 const TAKEN: u64 = 200;
@@ -37,16 +33,13 @@ pub(crate) enum SystemError {
     },
 }
 
-/// Both connections, and everything that JOURNAL says.
+/// Both connections.
 #[derive(Debug)]
 pub(crate) struct System {
     /// To the system account.
     pub(crate) sys: Connected,
-    /// JetStream of CORE.
-    pub(crate) context: Context,
-    /// All facts, kept newest; nothing before they were read for the first time.
-    pub(crate) facts: watch::Receiver<Facts>,
-    follower: JoinHandle<()>,
+    /// To CORE.
+    pub(crate) core: Connection,
 }
 
 impl System {
@@ -58,20 +51,7 @@ impl System {
         let inbox = subjects::SYS_INBOX_PREFIX.to_owned();
         let sys =
             connect(&Connect { url: config.nats.clone(), creds: creds.to_owned(), name, inbox }).await?;
-        let inbox = subjects::program_inbox(&"processors".parse()?);
-        let core =
-            connect(&Connect { url: config.nats.clone(), creds: config.nats_creds.clone(), name, inbox })
-                .await?;
-        let context = jetstream(core.client.clone());
-        let (told, facts) = watch::channel(None);
-        let follower = tokio::spawn(journal::follow(context.clone(), core.events.connects(), told));
-        Ok(Self { sys, context, facts, follower })
-    }
-}
-
-impl Drop for System {
-    fn drop(&mut self) {
-        self.follower.abort();
+        Ok(Self { sys, core: Connection::open(config, name).await? })
     }
 }
 

@@ -1,22 +1,19 @@
 //! The clock of the log: a tick once a second and at once when JOURNAL grows, from one of all programs.
 
 use crate::config::Config;
+use crate::connection::Connection;
 use anyhow::Context as _;
 use async_nats::connection::State;
-use async_nats::jetstream::context::{Context, PublishErrorKind};
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use watchkeeper_schemas::subjects::{self, TICK};
+use watchkeeper_schemas::subjects::TICK;
 use watchkeeper_schemas::tick::Tick;
 use watchkeeper_streams::backoff::Backoff;
-use watchkeeper_streams::connect::{Connect, Connected, connect};
-use watchkeeper_streams::journal::{self, Facts};
 use watchkeeper_streams::lease::Lease;
-use watchkeeper_streams::runner::jetstream;
 use watchkeeper_streams::topology::{self, SAMPLES};
 
 /// The log's second.
@@ -37,21 +34,14 @@ type Error = async_nats::Error;
 /// # Errors
 /// When it cannot even begin: a credential cannot be read, or the address is none.
 pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
-    let inbox = subjects::program_inbox(&"processors".parse()?);
-    let (url, creds) = (config.nats.clone(), config.nats_creds.clone());
-    let connected = connect(&Connect { url, creds, name: "ticker", inbox }).await?;
-    let context = jetstream(connected.client.clone());
-    let (told, facts) = watch::channel(None);
-    let follower =
-        Follower(tokio::spawn(journal::follow(context.clone(), connected.events.connects(), told)));
-    let holder = connected.client.new_inbox();
-    let lease = Lease::new(context.clone(), LEASE_KEY, holder);
-    let mut ticker = Ticker { connected, context, lease, facts, last: None };
+    let connection = Connection::open(config, "ticker").await?;
+    let holder = connection.client().new_inbox();
+    let lease = Lease::new(connection.context.clone(), LEASE_KEY, holder);
+    let mut ticker = Ticker { connection, lease, last: None };
     let ended = tokio::select! {
         _ = shutdown.wait_for(|stop| *stop) => Ok(()),
         ended = ticker.tick(config) => ended,
     };
-    drop(follower);
     // Who cannot be reached any more finds it run out.
     drop(timeout(SECOND, ticker.lease.release()).await);
     ended
@@ -60,19 +50,9 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
 /// Where the lease stands.
 const LEASE_KEY: &str = "lease.ticker";
 
-struct Follower(JoinHandle<()>);
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 struct Ticker {
-    connected: Connected,
-    context: Context,
+    connection: Connection,
     lease: Lease,
-    facts: watch::Receiver<Facts>,
     /// The place of the last tick in SAMPLES, once it is known.
     last: Option<u64>,
 }
@@ -80,7 +60,7 @@ struct Ticker {
 impl Ticker {
     async fn tick(&mut self, config: &Config) -> anyhow::Result<()> {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
-        while let Err(error) = topology::ensure(&self.context, &config.limits()).await {
+        while let Err(error) = topology::ensure(&self.connection.context, &config.limits()).await {
             if matches!(error, topology::TopologyError::Differs { .. }) {
                 return Err(error.into());
             }
@@ -126,7 +106,7 @@ impl Ticker {
     async fn wait(&mut self, next: Instant) -> anyhow::Result<()> {
         tokio::select! {
             () = sleep_until(next) => {}
-            grown = self.facts.changed(), if self.lease.is_held() => {
+            grown = self.connection.facts.changed(), if self.lease.is_held() => {
                 grown.context("nobody follows JOURNAL any more")?;
                 sleep(SHARE).await;
             }
@@ -137,10 +117,12 @@ impl Ticker {
     /// One tick, where the lease is ours; whether it is.
     async fn turn(&mut self) -> Result<bool, Error> {
         // What is handed over without a connection would be sent when it is no longer true.
-        if self.connected.client.connection_state() != State::Connected {
+        if self.connection.connected.client.connection_state() != State::Connected {
             return Err("there is no connection".into());
         }
-        let Some(journal_seq) = self.facts.borrow_and_update().as_ref().map(|facts| facts.sequence()) else {
+        let Some(journal_seq) =
+            self.connection.facts.borrow_and_update().as_ref().map(|facts| facts.sequence())
+        else {
             return Ok(self.lease.is_held());
         };
         if !self.lease.hold().await? {
@@ -154,7 +136,7 @@ impl Ticker {
         let payload = serde_json::to_vec(&Tick::at(journal_seq))?;
         let message = PublishMessage::build().payload(payload.into()).expected_last_subject_sequence(last);
         self.last = None;
-        let published = async { self.context.send_publish(TICK, message).await?.await };
+        let published = async { self.connection.context.send_publish(TICK, message).await?.await };
         match timeout(TICK_MAX, published).await? {
             Ok(acknowledged) => {
                 self.last = Some(acknowledged.sequence);
@@ -171,7 +153,7 @@ impl Ticker {
 
     /// The place of the last tick; 0 where there is none.
     async fn last_tick(&self) -> Result<u64, Error> {
-        let samples = self.context.get_stream_no_info(SAMPLES).await?;
+        let samples = self.connection.context.get_stream_no_info(SAMPLES).await?;
         match samples.get_last_raw_message_by_subject(TICK).await {
             Ok(message) => Ok(message.sequence),
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),

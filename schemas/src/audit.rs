@@ -160,6 +160,24 @@ actions! {
     AlertWithdraw = "alert_withdraw",
     /// An alert was ended by hand.
     AlertResolve = "alert_resolve",
+    /// A receiver was made.
+    ReceiverCreate = "receiver_create",
+    /// A receiver was changed.
+    ReceiverChange = "receiver_change",
+    /// A receiver was removed.
+    ReceiverDelete = "receiver_delete",
+    /// A message was sent to a receiver to see whether it arrives.
+    ReceiverTest = "receiver_test",
+    /// A link was made by which a chat becomes a receiver.
+    ChatOffer = "chat_offer",
+    /// A chat was linked to a receiver.
+    ChatLink = "chat_link",
+    /// A chat is no longer linked to a receiver.
+    ChatUnlink = "chat_unlink",
+    /// A chat that nobody linked asked for something.
+    ChatUnknown = "chat_unknown",
+    /// The team's Telegram bot was set or removed.
+    BotChange = "bot_change",
 }
 
 /// Whether something was done.
@@ -182,6 +200,8 @@ pub enum Via {
     Token,
     /// By a one-time token or a credential of an agent.
     Credential,
+    /// By a chat that they had linked.
+    Chat,
     /// At the machine itself, or the gateway by itself.
     Machine,
     /// Not at all.

@@ -4,9 +4,11 @@
 
 use crate::alerting::{Defaults, EpisodeRef, SavedRule, Silence, WeeklyMaintenance};
 use crate::ids::{
-    HostId, InvitationId, MaintenanceId, PublicKey, ReaderName, RuleId, SilenceId, TeamId, TokenId, UserId,
+    HostId, InvitationId, MaintenanceId, PublicKey, ReaderName, ReceiverId, RuleId, SilenceId, TeamId,
+    TokenId, UserId,
 };
 use crate::quantity::UnixMs;
+use crate::receiver::{Bot, BotState, Chat, LinkOffer, Receiver, ReceiverFailure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -135,6 +137,48 @@ pub enum Fact {
         id: MaintenanceId,
         /// On which days, when, and what it holds back.
         value: Option<WeeklyMaintenance>,
+    },
+    /// Somebody who is told of alerts.
+    Receiver {
+        /// The receiver.
+        id: ReceiverId,
+        /// By which channel.
+        value: Option<Receiver>,
+    },
+    /// An offer to link a chat to a receiver.
+    LinkOffer {
+        /// The receiver.
+        id: ReceiverId,
+        /// Until when; nothing once taken back.
+        value: Option<LinkOffer>,
+    },
+    /// The chat that is linked to a receiver; the notifier records it when the offer is taken.
+    Chat {
+        /// The receiver.
+        id: ReceiverId,
+        /// Which chat, and whose.
+        value: Option<Chat>,
+    },
+    /// A channel refuses what is sent to a receiver; the notifier records it. No value: messages arrive again.
+    ReceiverFailure {
+        /// The receiver.
+        id: ReceiverId,
+        /// What the channel answers.
+        value: Option<ReceiverFailure>,
+    },
+    /// A team's own Telegram bot.
+    Bot {
+        /// The team.
+        id: TeamId,
+        /// Its token's place.
+        value: Option<Bot>,
+    },
+    /// What Telegram says of the bot that serves a team; the notifier records it.
+    BotState {
+        /// The team.
+        id: TeamId,
+        /// Its name, or why there is none.
+        value: Option<BotState>,
     },
 }
 

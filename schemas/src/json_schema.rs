@@ -4,7 +4,7 @@ use crate::audit::AuditEntry;
 use crate::catalogue::{Metric, Section};
 use crate::episode::AlertEvent;
 use crate::journal::JournalEvent;
-use crate::notice::Intent;
+use crate::notice::{Answer, Attempt, Intent, NoticeResult, TestNotice};
 use crate::parked::Parked;
 use crate::public::HOST_EVENT_TYPE;
 use crate::tick::Tick;
@@ -13,14 +13,18 @@ use serde_json::{Map, Value, json};
 
 /// Every schema with the name of its file in `schemas/json/`.
 #[must_use]
-pub fn all() -> [(&'static str, Value); 9] {
+pub fn all() -> [(&'static str, Value); 13] {
     [
         ("alert-event.json", schemars::schema_for!(AlertEvent).into()),
         ("audit-entry.json", schemars::schema_for!(AuditEntry).into()),
         ("host-head.json", schemars::schema_for!(HostHead).into()),
         ("host-view.json", host_view()),
         ("journal-event.json", schemars::schema_for!(JournalEvent).into()),
+        ("notice-answer.json", schemars::schema_for!(Answer).into()),
+        ("notice-attempt.json", schemars::schema_for!(Attempt).into()),
         ("notice-intent.json", schemars::schema_for!(Intent).into()),
+        ("notice-result.json", schemars::schema_for!(NoticeResult).into()),
+        ("notice-test.json", schemars::schema_for!(TestNotice).into()),
         ("parked.json", schemars::schema_for!(Parked).into()),
         ("public-host-event.json", public_host_event()),
         ("tick.json", schemars::schema_for!(Tick).into()),

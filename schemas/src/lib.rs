@@ -15,6 +15,7 @@ pub mod notice;
 pub mod parked;
 pub mod public;
 pub mod quantity;
+pub mod receiver;
 pub mod registry;
 pub mod rule;
 pub mod sample;

@@ -2,14 +2,15 @@
 
 use crate::alerting::{Defaults, Silence, WeeklyMaintenance};
 use crate::ids::{
-    EpisodeId, HostId, InvitationId, MaintenanceId, PublicKey, ReaderName, RuleId, SilenceId, TeamId,
-    TokenId, UserId,
+    EpisodeId, HostId, InvitationId, MaintenanceId, PublicKey, ReaderName, ReceiverId, RuleId, SilenceId,
+    TeamId, TokenId, UserId,
 };
 use crate::journal::{
     Credential, Fact, Flag, Host, Invitation, JournalEvent, Member, Reader, Remark, Role, Rule, Team, Token,
     User,
 };
 use crate::quantity::UnixMs;
+use crate::receiver::{Bot, BotState, Chat, LinkOffer, Receiver, ReceiverFailure};
 use crate::subjects::{JournalScope, JournalSubject, SubjectError};
 use std::collections::BTreeMap;
 
@@ -111,6 +112,18 @@ pub struct TeamFacts {
     pub resolutions: Facts<EpisodeId, Remark>,
     /// Who hears where a rule names nobody, under the team's own id.
     pub alert_defaults: Facts<TeamId, Defaults>,
+    /// Who is told of alerts.
+    pub receivers: Facts<ReceiverId, Receiver>,
+    /// Open and taken offers to link a chat to a receiver.
+    pub link_offers: Facts<ReceiverId, LinkOffer>,
+    /// Chats that are linked to receivers.
+    pub chats: Facts<ReceiverId, Chat>,
+    /// Receivers whose channel refuses what is sent.
+    pub receiver_failures: Facts<ReceiverId, ReceiverFailure>,
+    /// The team's own bot, under the team's own id.
+    pub bots: Facts<TeamId, Bot>,
+    /// What Telegram says of the bot that serves the team, under the team's own id.
+    pub bot_states: Facts<TeamId, BotState>,
 }
 
 impl TeamFacts {
@@ -285,7 +298,13 @@ impl Registry {
                     | Fact::Acknowledgement { .. }
                     | Fact::Resolution { .. }
                     | Fact::AlertDefaults { .. }
-                    | Fact::Maintenance { .. } => {}
+                    | Fact::Maintenance { .. }
+                    | Fact::Receiver { .. }
+                    | Fact::LinkOffer { .. }
+                    | Fact::Chat { .. }
+                    | Fact::ReceiverFailure { .. }
+                    | Fact::Bot { .. }
+                    | Fact::BotState { .. } => {}
                 }
                 return;
             }
@@ -310,6 +329,12 @@ impl Registry {
             }
             Fact::AlertDefaults { id, value } => team.alert_defaults.put(id, value, &note),
             Fact::Maintenance { id, value } => team.maintenance.put(id, value, &note),
+            Fact::Receiver { id, value } => team.receivers.put(id, value, &note),
+            Fact::LinkOffer { id, value } => team.link_offers.put(id, value, &note),
+            Fact::Chat { id, value } => team.chats.put(id, value, &note),
+            Fact::ReceiverFailure { id, value } => team.receiver_failures.put(id, value, &note),
+            Fact::Bot { id, value } => team.bots.put(id, value, &note),
+            Fact::BotState { id, value } => team.bot_states.put(id, value, &note),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The one place that builds and parses subjects; nowhere else in the workspace is a subject spelled out.
 
-use crate::ids::{HostId, InvalidId, ProcessorName, RuleId, RunId, Shard, TeamId};
+use crate::ids::{HostId, InvalidId, ProcessorName, ReceiverId, RuleId, RunId, Shard, TeamId};
 use crate::journal::Fact;
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ pub const TICK: &str = "tick.v1";
 /// Every subject of JOURNAL.
 pub const JOURNAL_FILTER: &str = "journal.v1.>";
 /// The kinds of facts, as subjects name them.
-const JOURNAL_KINDS: [&str; 15] = [
+const JOURNAL_KINDS: [&str; 21] = [
     "user",
     "token",
     "team",
@@ -32,17 +32,33 @@ const JOURNAL_KINDS: [&str; 15] = [
     "resolution",
     "alert_defaults",
     "maintenance",
+    "receiver",
+    "link_offer",
+    "chat",
+    "receiver_failure",
+    "bot",
+    "bot_state",
 ];
 /// Facts that the processors record: hosts that are held off.
 pub const JOURNAL_FLAGS: &str = "journal.v1.*.flag.*";
 /// Facts that the processors record: the windows of weekly maintenance.
 pub const JOURNAL_SILENCES: &str = "journal.v1.*.silence.*";
+/// Facts that the processors record for who acts from a message.
+pub const JOURNAL_ACKNOWLEDGEMENTS: &str = "journal.v1.*.acknowledgement.*";
+/// Facts that the processors record: chats that took an offer to be linked.
+pub const JOURNAL_CHATS: &str = "journal.v1.*.chat.*";
+/// Facts that the processors record: receivers whose channel refuses.
+pub const JOURNAL_RECEIVER_FAILURES: &str = "journal.v1.*.receiver_failure.*";
+/// Facts that the processors record: what Telegram says of bots.
+pub const JOURNAL_BOT_STATES: &str = "journal.v1.*.bot_state.*";
 /// Every subject of AUDIT.
 pub const AUDIT_FILTER: &str = "audit.v1.*";
 /// Every subject of ALERTS.
 pub const ALERTS_FILTER: &str = "alert.v1.>";
 /// Every subject of NOTICES.
 pub const NOTICES_FILTER: &str = "notice.v1.>";
+/// What the gateway may have told: tests of receivers.
+const NOTICE_TESTS: &str = "notice.v1.test.*";
 /// Every subject of PARKED.
 pub const PARKED_FILTER: &str = "parked.v1.*";
 /// Exported by CORE as services: what agents may publish.
@@ -107,9 +123,9 @@ const STATE_QUESTIONS: [&str; 5] = [
     "$JS.API.CONSUMER.INFO.*.*",
 ];
 /// What the processors publish beside reading: the topology (nothing is ever deleted or purged), acknowledgements,
-/// their two buckets, the clock, transitions, notices, parked events, the public feed, flags, windows of weekly maintenance
-/// and what back-tests find.
-const PROCESSORS_WRITE: [&str; 16] = [
+/// their two buckets, the clock, transitions, notices, parked events, the public feed, flags, windows of weekly
+/// maintenance, what back-tests find, what people do from a message, and what channels say of receivers.
+const PROCESSORS_WRITE: [&str; 21] = [
     "$JS.API.STREAM.CREATE.*",
     "$JS.API.STREAM.UPDATE.*",
     "$JS.API.CONSUMER.DELETE.*.*",
@@ -125,18 +141,34 @@ const PROCESSORS_WRITE: [&str; 16] = [
     PUBLIC,
     JOURNAL_FLAGS,
     JOURNAL_SILENCES,
+    JOURNAL_ACKNOWLEDGEMENTS,
+    JOURNAL_CHATS,
+    JOURNAL_RECEIVER_FAILURES,
+    JOURNAL_BOT_STATES,
+    AUDIT_FILTER,
     BACKTEST_TOLD,
 ];
 /// What the processors read.
-const PROCESSORS_READ: [&str; 8] =
-    ["SAMPLES", "JOURNAL", "ALERTS", "NOTICES", "PARKED", "KV_LATEST", "KV_SNAPSHOTS", "KV_SECRETS"];
+const PROCESSORS_READ: [&str; 9] = [
+    "SAMPLES",
+    "JOURNAL",
+    "ALERTS",
+    "NOTICES",
+    "PARKED",
+    "AUDIT",
+    "KV_LATEST",
+    "KV_SNAPSHOTS",
+    "KV_CHANNELS",
+];
 /// What the gateway publishes beside reading: facts about configuration and its two buckets; one message of SAMPLES
 /// by its sequence tells the time up to which a processor has come; it asks for back-tests.
-const GATEWAY_WRITE: [&str; 12] = [
+const GATEWAY_WRITE: [&str; 14] = [
     JOURNAL_FILTER,
     AUDIT_FILTER,
+    NOTICE_TESTS,
     "$KV.SESSIONS.>",
     "$KV.SECRETS.>",
+    "$KV.CHANNELS.>",
     "$JS.API.STREAM.MSG.GET.SAMPLES",
     "$JS.API.DIRECT.GET.SAMPLES",
     "$JS.API.DIRECT.GET.SAMPLES.>",
@@ -255,6 +287,70 @@ pub fn intent(id: &str) -> String {
     format!("notice.v1.intent.{id}")
 }
 
+/// Where the wish to test a receiver stands in NOTICES.
+#[must_use]
+pub fn notice_test(id: &str) -> String {
+    format!("notice.v1.test.{id}")
+}
+
+/// Where an attempt to tell stands in NOTICES, once for ever.
+#[must_use]
+pub fn notice_attempt(id: &str, k: u32) -> String {
+    format!("notice.v1.attempt.{id}.{k}")
+}
+
+/// Where the answer to an attempt stands in NOTICES.
+#[must_use]
+pub fn notice_answer(id: &str, k: u32) -> String {
+    format!("notice.v1.answer.{id}.{k}")
+}
+
+/// Where the end of an intent stands in NOTICES, once for ever.
+#[must_use]
+pub fn notice_result(id: &str) -> String {
+    format!("notice.v1.result.{id}")
+}
+
+/// What a message of NOTICES is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// An intent.
+    Intent,
+    /// The wish to test a receiver.
+    Test,
+    /// An attempt.
+    Attempt,
+    /// What a channel answered.
+    Answer,
+    /// What became of an intent.
+    Result,
+}
+
+/// What a message of NOTICES is, by its subject; none: of a later version.
+#[must_use]
+pub fn notice_kind(subject: &str) -> Option<NoticeKind> {
+    match subject.strip_prefix("notice.v1.")?.split('.').next()? {
+        "intent" => Some(NoticeKind::Intent),
+        "test" => Some(NoticeKind::Test),
+        "attempt" => Some(NoticeKind::Attempt),
+        "answer" => Some(NoticeKind::Answer),
+        "result" => Some(NoticeKind::Result),
+        _ => None,
+    }
+}
+
+/// Where the sealed secret of a receiver stands in CHANNELS.
+#[must_use]
+pub fn receiver_secret(team: &TeamId, receiver: &ReceiverId) -> String {
+    format!("receiver.{team}.{receiver}")
+}
+
+/// Where the sealed token of a team's bot stands in CHANNELS.
+#[must_use]
+pub fn bot_secret(team: &TeamId) -> String {
+    format!("bot.{team}")
+}
+
 /// Where the gateway asks for a back-test of a team's rule.
 #[must_use]
 pub fn backtest_ask(team: &TeamId) -> String {
@@ -353,9 +449,21 @@ impl JournalSubject {
             Fact::Resolution { episode, .. } => (JOURNAL_KINDS[12], episode.id()?.to_string(), true),
             Fact::AlertDefaults { id, .. } => (JOURNAL_KINDS[13], id.to_string(), true),
             Fact::Maintenance { id, .. } => (JOURNAL_KINDS[14], id.to_string(), true),
+            Fact::Receiver { id, .. } => (JOURNAL_KINDS[15], id.to_string(), true),
+            Fact::LinkOffer { id, .. } => (JOURNAL_KINDS[16], id.to_string(), true),
+            Fact::Chat { id, .. } => (JOURNAL_KINDS[17], id.to_string(), true),
+            Fact::ReceiverFailure { id, .. } => (JOURNAL_KINDS[18], id.to_string(), true),
+            Fact::Bot { id, .. } => (JOURNAL_KINDS[19], id.to_string(), true),
+            Fact::BotState { id, .. } => (JOURNAL_KINDS[20], id.to_string(), true),
         };
         let its_own = match (&scope, fact) {
-            (JournalScope::Team(team), Fact::Team { id, .. } | Fact::AlertDefaults { id, .. }) => team == id,
+            (
+                JournalScope::Team(team),
+                Fact::Team { id, .. }
+                | Fact::AlertDefaults { id, .. }
+                | Fact::Bot { id, .. }
+                | Fact::BotState { id, .. },
+            ) => team == id,
             (JournalScope::Team(_), _) => of_team,
             (JournalScope::Everyone, _) => !of_team,
         };

@@ -29,6 +29,9 @@ pub const SESSIONS: &str = "SESSIONS";
 /// Bucket: sealed secrets.
 pub const SECRETS: &str = "SECRETS";
 
+/// Bucket: secrets of channels, sealed for the notifier alone.
+pub const CHANNELS: &str = "CHANNELS";
+
 /// The processor that keeps the newest view of every host.
 pub const LATEST_CONSUMER: Consumer = Consumer {
     processor: "latest",
@@ -200,6 +203,7 @@ pub fn streams(limits: &Limits) -> Vec<Config> {
         bucket(SNAPSHOTS, StorageType::File, MIB as i32, Duration::ZERO),
         bucket(SESSIONS, StorageType::File, 16 * 1024, 31 * DAY),
         bucket(SECRETS, StorageType::File, 64 * 1024, Duration::ZERO),
+        bucket(CHANNELS, StorageType::File, 16 * 1024, Duration::ZERO),
     ]
 }
 

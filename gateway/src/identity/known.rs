@@ -98,6 +98,12 @@ pub fn revision(registry: &Registry, scope: &JournalScope, fact: &Fact) -> u64 {
         }
         Fact::AlertDefaults { id, .. } => team.map(|team| team.alert_defaults.revision(id)),
         Fact::Maintenance { id, .. } => team.map(|team| team.maintenance.revision(id)),
+        Fact::Receiver { id, .. } => team.map(|team| team.receivers.revision(id)),
+        Fact::LinkOffer { id, .. } => team.map(|team| team.link_offers.revision(id)),
+        Fact::Chat { id, .. } => team.map(|team| team.chats.revision(id)),
+        Fact::ReceiverFailure { id, .. } => team.map(|team| team.receiver_failures.revision(id)),
+        Fact::Bot { id, .. } => team.map(|team| team.bots.revision(id)),
+        Fact::BotState { id, .. } => team.map(|team| team.bot_states.revision(id)),
     };
     of_team.unwrap_or(0)
 }

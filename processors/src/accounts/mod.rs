@@ -41,7 +41,7 @@ enum KeepError {
 pub async fn run(config: &Config, dir: &Path, shutdown: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
     let sys_creds = config.sys_creds().context("there is no credential of the system account")?;
     let system = System::connect(config, &sys_creds, "accounts").await?;
-    let (mut facts, mut connects) = (system.facts.clone(), system.sys.events.connects());
+    let (mut facts, mut connects) = (system.core.facts.clone(), system.sys.events.connects());
     let mut keeper = Keeper::new(Layout::new(dir), system.sys.client.clone());
     let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
     let mut failing = false;

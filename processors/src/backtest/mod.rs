@@ -8,6 +8,7 @@ pub mod scope;
 pub mod trial;
 
 use crate::config::Config;
+use crate::connection::Connection;
 use crate::history::{self, QuestDb};
 use async_nats::jetstream::context::Context;
 use async_nats::{Client, Message, Subscriber};
@@ -27,9 +28,7 @@ use watchkeeper_schemas::backtest::{
 use watchkeeper_schemas::ids::{HostId, TeamId};
 use watchkeeper_schemas::registry::Registry;
 use watchkeeper_schemas::subjects::{self, BACKTEST_ASKS};
-use watchkeeper_streams::connect::{Connect, connect};
-use watchkeeper_streams::journal::{self, Facts};
-use watchkeeper_streams::runner::jetstream;
+use watchkeeper_streams::journal::Facts;
 
 /// Programs that answer are one group: each question goes to one of them.
 const GROUP: &str = "backtest";
@@ -57,25 +56,18 @@ const HOSTS_MAX: usize = 10_000;
 /// # Errors
 /// When it cannot even begin: a credential cannot be read, or the address is none.
 pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
-    let inbox = subjects::program_inbox(&"processors".parse()?);
-    let (url, creds) = (config.nats.clone(), config.nats_creds.clone());
-    let connected = connect(&Connect { url, creds, name: "backtest", inbox }).await?;
-    let context = jetstream(connected.client.clone());
-    let (told, facts) = watch::channel(None);
-    // Ends with this set.
-    let mut followers = JoinSet::new();
-    followers.spawn(journal::follow(context.clone(), connected.events.connects(), told));
+    let connection = Connection::open(config, "backtest").await?;
     // Without it older samples are out of reach, which the answer says.
     let questdb = history::questdb(config).ok().map(Arc::new);
     let service = Service {
-        client: connected.client.clone(),
-        context,
-        facts,
+        client: connection.client().clone(),
+        context: connection.context.clone(),
+        facts: connection.facts.clone(),
         questdb,
         turn: Arc::new(Semaphore::new(RUNNING_MAX)),
         shutdown: shutdown.clone(),
     };
-    let mut asks = connected.client.queue_subscribe(BACKTEST_ASKS, GROUP.to_owned()).await?;
+    let mut asks = connection.client().queue_subscribe(BACKTEST_ASKS, GROUP.to_owned()).await?;
     let mut runs = Runs::default();
     loop {
         tokio::select! {

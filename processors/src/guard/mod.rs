@@ -41,8 +41,8 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
     let system = System::connect(config, &sys_creds, "guard").await?;
     let mut guard = Guard {
         sys: system.sys.client.clone(),
-        context: system.context.clone(),
-        facts: system.facts.clone(),
+        context: system.core.context.clone(),
+        facts: system.core.facts.clone(),
         crowd: Crowd::default(),
         told: BTreeMap::new(),
     };

@@ -5,19 +5,17 @@
 pub mod projection;
 
 use crate::config::Config;
+use crate::connection::Connection;
 use anyhow::Context as _;
 use async_nats::jetstream::Context;
 use projection::{Due, due};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use watchkeeper_schemas::journal::{Fact, JournalEvent};
 use watchkeeper_schemas::quantity::UnixMs;
-use watchkeeper_schemas::subjects::{self, JournalScope};
+use watchkeeper_schemas::subjects::JournalScope;
 use watchkeeper_streams::backoff::Backoff;
-use watchkeeper_streams::connect::{Connect, connect};
-use watchkeeper_streams::journal::{self, Facts, RecordError, record};
-use watchkeeper_streams::runner::jetstream;
+use watchkeeper_streams::journal::{Facts, RecordError, record};
 
 /// Without any change it is looked at this often whether a day has begun somewhere.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
@@ -32,13 +30,8 @@ const JOURNAL_VERSION: u8 = 1;
 /// # Errors
 /// When it cannot even begin: a credential cannot be read, or the address is none.
 pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
-    let inbox = subjects::program_inbox(&"processors".parse()?);
-    let (url, creds) = (config.nats.clone(), config.nats_creds.clone());
-    let connected = connect(&Connect { url, creds, name: "maintenance", inbox }).await?;
-    let context = jetstream(connected.client.clone());
-    let (told, mut facts) = watch::channel(None);
-    let _follower =
-        Follower(tokio::spawn(journal::follow(context.clone(), connected.events.connects(), told)));
+    let connection = Connection::open(config, "maintenance").await?;
+    let (context, mut facts) = (connection.context.clone(), connection.facts.clone());
     let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
     loop {
         let wait = tokio::select! {
@@ -59,14 +52,6 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
             changed = facts.changed() => changed.context("nobody follows JOURNAL any more")?,
             () = tokio::time::sleep(wait) => {}
         }
-    }
-}
-
-struct Follower(JoinHandle<()>);
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

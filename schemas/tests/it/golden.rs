@@ -18,9 +18,15 @@ use watchkeeper_schemas::journal::{
     Collector, Credential, Enrolment, Fact, Flag, FlagReason, Host, Invitation, JournalEvent, Member, Reader,
     Remark, Role, Rule, Scope, Team, Token, User,
 };
-use watchkeeper_schemas::notice::{Intent, NoticeWord, intent_id};
+use watchkeeper_schemas::notice::{
+    Answer, AnswerWord, Attempt, Intent, NoticeResult, NoticeWord, ResultWord, TestNotice, intent_id,
+};
 use watchkeeper_schemas::parked::Parked;
 use watchkeeper_schemas::quantity::{Num, Text, UnixMs};
+use watchkeeper_schemas::receiver::{
+    Bot, BotState, Channel, ChannelKind, Chat, ChatroomForm, LinkOffer, Receiver, ReceiverFailure,
+    SmtpSecurity,
+};
 use watchkeeper_schemas::rule::Severity;
 use watchkeeper_schemas::sample::{Custom, Sample};
 use watchkeeper_schemas::subjects::SampleSubject;
@@ -199,7 +205,123 @@ pub(crate) fn journal() -> Vec<(&'static str, JournalEvent)> {
     ]
     .into_iter()
     .chain(journal_of_alerts())
+    .chain(journal_of_receivers())
     .collect()
+}
+
+fn journal_of_receivers() -> Vec<(&'static str, JournalEvent)> {
+    let event = |author: &str, cause: &str, fact| JournalEvent {
+        v: 1,
+        author: author.to_owned(),
+        cause: cause.to_owned(),
+        time: UnixMs(1_790_000_000_000),
+        fact,
+    };
+    let ops = || "ops".parse().unwrap();
+    let receiver = |channel| {
+        let value = Some(Receiver { name: "Operations".to_owned(), channel });
+        event("alice", "made", Fact::Receiver { id: ops(), value })
+    };
+    let email = Channel::Email {
+        to: vec!["ops@example.org".to_owned()],
+        from: "watch@example.org".to_owned(),
+        server: "mail.example.org".to_owned(),
+        port: 587,
+        security: SmtpSecurity::StartTls,
+        user: Some("watch".to_owned()),
+        secret: Some(3),
+    };
+    let (server, topic) = ("https://ntfy.sh".to_owned(), "night".to_owned());
+    let host = || "hooks.example.org".to_owned();
+    let offer = LinkOffer {
+        hash: "LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ".to_owned(),
+        by: "alice".parse().unwrap(),
+        expires: UnixMs(1_790_000_600_000),
+    };
+    let chat = Chat {
+        chat: -1_001_234_567_890,
+        is_group: true,
+        title: "Night watch".to_owned(),
+        telegram_user: 4_711,
+        user: "alice".parse().unwrap(),
+        offer: offer.hash.clone(),
+    };
+    let failure =
+        ReceiverFailure { answer: "Forbidden: bot was blocked by the user".to_owned(), revision: 9 };
+    let team = || "default".parse().unwrap();
+    let state = BotState { username: Some("our_watch_bot".to_owned()), refusal: None, secret: Some(4) };
+    vec![
+        ("journal-receiver-telegram", receiver(Channel::Telegram {})),
+        ("journal-receiver-email", receiver(email)),
+        ("journal-receiver-webhook", receiver(Channel::Webhook { host: host(), secret: 1 })),
+        ("journal-receiver-ntfy", receiver(Channel::Ntfy { server, topic, secret: None })),
+        (
+            "journal-receiver-chatroom",
+            receiver(Channel::Chatroom { host: host(), form: ChatroomForm::Slack, secret: 2 }),
+        ),
+        ("journal-link-offer", event("alice", "offered", Fact::LinkOffer { id: ops(), value: Some(offer) })),
+        ("journal-chat", event("notifier", "linked", Fact::Chat { id: ops(), value: Some(chat) })),
+        (
+            "journal-receiver-failure",
+            event("notifier", "refused", Fact::ReceiverFailure { id: ops(), value: Some(failure) }),
+        ),
+        ("journal-bot", event("alice", "set", Fact::Bot { id: team(), value: Some(Bot { secret: 4 }) })),
+        ("journal-bot-state", event("notifier", "asked", Fact::BotState { id: team(), value: Some(state) })),
+    ]
+}
+
+pub(crate) fn test_notice() -> TestNotice {
+    TestNotice {
+        v: 1,
+        id: "0123456789abcdef0123456789abcdef".to_owned(),
+        team: "default".parse().unwrap(),
+        receiver: "ops".parse().unwrap(),
+        by: "alice".parse().unwrap(),
+        time: UnixMs(1_790_000_120_000),
+    }
+}
+
+pub(crate) fn attempt() -> Attempt {
+    Attempt {
+        v: 1,
+        id: intent().id,
+        k: 2,
+        team: "default".parse().unwrap(),
+        receiver: "ops".to_owned(),
+        members: vec![intent().id],
+        possible_repeat: true,
+        time: UnixMs(1_790_000_150_000),
+    }
+}
+
+pub(crate) fn answer() -> Answer {
+    Answer {
+        v: 1,
+        id: intent().id,
+        k: 2,
+        team: "default".parse().unwrap(),
+        receiver: "ops".to_owned(),
+        answer: AnswerWord::NotNow,
+        detail: "429 Too Many Requests".to_owned(),
+        message: None,
+        retry_after_ms: Some(7_000),
+        time: UnixMs(1_790_000_150_120),
+    }
+}
+
+pub(crate) fn result() -> NoticeResult {
+    NoticeResult {
+        v: 1,
+        id: intent().id,
+        team: "default".parse().unwrap(),
+        receiver: "ops".to_owned(),
+        channel: Some(ChannelKind::Telegram),
+        outcome: ResultWord::Delivered,
+        detail: None,
+        into: None,
+        message: Some("4712".to_owned()),
+        time: UnixMs(1_790_000_157_250),
+    }
 }
 
 fn journal_of_alerts() -> Vec<(&'static str, JournalEvent)> {
@@ -330,6 +452,11 @@ pub(crate) fn intent() -> Intent {
         duration_ms: None,
         short_episodes: 0,
         shadow: false,
+        rule_then: Some(RuleThen {
+            revision: 12,
+            name: "Disks".to_owned(),
+            text: "disk.used_pct > 90".to_owned(),
+        }),
         sequence: 4_711,
         time: UnixMs(1_790_000_120_000),
     }
@@ -367,6 +494,14 @@ fn parked_events_and_journal_events_decode_for_ever() {
     check_both_ways("audit-entry", &audit_entry());
     check_both_ways("alert-event", &alert_event());
     check_both_ways("notice-intent", &intent());
+    check_both_ways("notice-test", &test_notice());
+    check_both_ways("notice-attempt", &attempt());
+    check_both_ways("notice-answer", &answer());
+    check_both_ways("notice-result", &result());
+    // From before intents told the rule.
+    let before = fs::read_to_string(path("golden/notice-intent-first.json")).unwrap();
+    let decoded: Intent = serde_json::from_str(&before).unwrap();
+    assert_eq!(decoded, Intent { rule_then: None, ..intent() });
     check_both_ways("tick", &Tick::at(42));
     for (name, event) in journal() {
         check_both_ways(name, &event);

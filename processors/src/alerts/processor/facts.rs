@@ -35,7 +35,8 @@ pub(super) fn read(sequence: u64, subject: &str, payload: &[u8]) -> Option<Place
         | Fact::Silence { .. }
         | Fact::Acknowledgement { .. }
         | Fact::Resolution { .. }
-        | Fact::AlertDefaults { .. } => true,
+        | Fact::AlertDefaults { .. }
+        | Fact::ReceiverFailure { .. } => true,
         Fact::User { .. }
         | Fact::Token { .. }
         | Fact::Member { .. }
@@ -43,6 +44,11 @@ pub(super) fn read(sequence: u64, subject: &str, payload: &[u8]) -> Option<Place
         | Fact::Reader { .. }
         | Fact::Credential { .. }
         | Fact::Flag { .. }
+        | Fact::Receiver { .. }
+        | Fact::LinkOffer { .. }
+        | Fact::Chat { .. }
+        | Fact::Bot { .. }
+        | Fact::BotState { .. }
         // Its windows are silences, which come by themselves.
         | Fact::Maintenance { .. } => false,
     };
@@ -87,6 +93,9 @@ impl Known {
             Fact::AlertDefaults { value, .. } => {
                 vec![AlertFact::Defaults { value: value.unwrap_or_default() }]
             }
+            Fact::ReceiverFailure { id, value } => {
+                vec![AlertFact::Receiver { id: id.to_string(), value: value.map(|failure| failure.answer) }]
+            }
             Fact::Resolution { value: None, .. }
             | Fact::User { .. }
             | Fact::Token { .. }
@@ -95,6 +104,11 @@ impl Known {
             | Fact::Reader { .. }
             | Fact::Credential { .. }
             | Fact::Flag { .. }
+            | Fact::Receiver { .. }
+            | Fact::LinkOffer { .. }
+            | Fact::Chat { .. }
+            | Fact::Bot { .. }
+            | Fact::BotState { .. }
             | Fact::Maintenance { .. } => Vec::new(),
         }
     }

@@ -295,6 +295,7 @@ mod tests {
             duration_ms: None,
             short_episodes: 0,
             shadow: false,
+            rule_then: None,
             sequence: 7,
             time: UnixMs(0),
         }))

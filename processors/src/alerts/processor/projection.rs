@@ -2,7 +2,7 @@
 
 use super::facts::{self, Known, Placed};
 use super::told;
-use crate::alerts::machine::{Effect, Input, Kind, Machine, Report};
+use crate::alerts::machine::{Effect, Input, Key, Kind, Machine, Report};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use watchkeeper_schemas::alerting::AlertFact;
@@ -190,12 +190,16 @@ impl Team {
         let machine = &self.machine;
         let input = told::Place { team, sequence, time, machine, backfilled: backfilled.as_deref() };
         for (ordinal, effect) in (0..).zip(effects) {
+            let rule = |key: &Key| self.known.rule(&key.rule).cloned();
             let one = match effect {
                 Effect::Transition(it) => {
-                    let rule = self.known.rule(&it.key.rule).cloned();
+                    let rule = rule(&it.key);
                     input.transition(it, ordinal, rule).map(|it| Told::Transition(Box::new(it)))
                 }
-                Effect::Notice(it) => input.intent(it).map(|it| Told::Intent(Box::new(it))),
+                Effect::Notice(it) => {
+                    let rule = rule(&it.key);
+                    input.intent(it, rule).map(|it| Told::Intent(Box::new(it)))
+                }
             };
             told.extend(one);
         }

@@ -74,7 +74,7 @@ impl Place<'_> {
     }
 
     /// A notice as it is kept.
-    pub(super) fn intent(&self, it: Notice) -> Option<Intent> {
+    pub(super) fn intent(&self, it: Notice, rule: Option<RuleThen>) -> Option<Intent> {
         let episode = episode(&it.key, it.episode);
         let notice = it.kind.word();
         Some(Intent {
@@ -94,6 +94,7 @@ impl Place<'_> {
             duration_ms: it.duration_ms,
             short_episodes: it.short_episodes,
             shadow: it.shadow,
+            rule_then: rule,
             sequence: self.sequence,
             time: self.time,
         })
