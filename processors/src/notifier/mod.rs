@@ -2,6 +2,7 @@
 //! every attempt, answer and result.
 
 pub mod channel;
+pub mod episodes;
 pub mod message;
 pub mod outgoing;
 
