@@ -1,10 +1,14 @@
 //! Tells receivers what alerts decided: reads NOTICES, groups, keeps to the limits of channels, hands over, and records
 //! every attempt, answer and result.
 
+pub mod book;
 pub mod channel;
 pub mod episodes;
 pub mod message;
 pub mod outgoing;
+pub mod pace;
+pub mod plan;
+pub mod wording;
 
 use crate::config::Config;
 use crate::connection::Connection;
