@@ -414,6 +414,7 @@ impl Queue {
 pub fn retry_ms(failures: u32, lead: &str, k: u32) -> u64 {
     let doubled = RETRY_FIRST_MS.saturating_mul(1 << failures.saturating_sub(1).min(20));
     let ceiling = doubled.min(RETRY_MAX_MS);
-    let mixed = lead.bytes().fold(u64::from(k), |mixed, byte| mixed.wrapping_mul(31).wrapping_add(byte.into()));
+    let mixed =
+        lead.bytes().fold(u64::from(k), |mixed, byte| mixed.wrapping_mul(31).wrapping_add(byte.into()));
     ceiling / 2 + mixed % (ceiling / 2 + 1)
 }

@@ -210,7 +210,9 @@ fn not_within_a_day(last_said: &str) -> String {
     format!("could not be delivered within 24 hours{said}")
 }
 
-fn failed(id: &str, why: &str) -> Verdict {
+/// The end of what can never be told.
+#[must_use]
+pub fn failed(id: &str, why: &str) -> Verdict {
     Verdict {
         id: id.to_owned(),
         outcome: ResultWord::Failed,
@@ -301,12 +303,10 @@ impl Ask<'_> {
         let steady_over = notice == NoticeWord::Steady && newest.reason.as_deref() == Some("over");
         let is_over = notice == NoticeWord::Resolved || steady_over;
         let is_past = is_over || newest.duration_ms.is_some() || self.is_closed(newest);
-        let urgent = |it: &Intent| {
-            !is_past && (it.level == Severity::Critical || it.notice == NoticeWord::Escalated)
-        };
-        let due = |(since, it): &(UnixMs, &Intent)| {
-            since.0 + if urgent(it) { GATHER_URGENT_MS } else { GATHER_MS }
-        };
+        let urgent =
+            |it: &Intent| !is_past && (it.level == Severity::Critical || it.notice == NoticeWord::Escalated);
+        let due =
+            |(since, it): &(UnixMs, &Intent)| since.0 + if urgent(it) { GATHER_URGENT_MS } else { GATHER_MS };
         Some(Said {
             newest: newest.clone(),
             notice,

@@ -244,9 +244,7 @@ fn quantity(value: f64, unit: Option<Unit>) -> String {
     match unit {
         Some(Unit::Percent) => format!("{} %", short(value)),
         Some(Unit::Bytes) => scaled(value, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB"]),
-        Some(Unit::BytesPerSecond) => {
-            scaled(value, 1000.0, &["B/s", "kB/s", "MB/s", "GB/s", "TB/s", "PB/s"])
-        }
+        Some(Unit::BytesPerSecond) => scaled(value, 1000.0, &["B/s", "kB/s", "MB/s", "GB/s", "TB/s", "PB/s"]),
         Some(Unit::PerSecond) => format!("{}/s", short(value)),
         Some(Unit::Celsius) => format!("{} °C", short(value)),
         Some(Unit::Megahertz) => format!("{} MHz", short(value)),
