@@ -71,6 +71,12 @@ impl Desk {
         }
     }
 
+    /// Something is new about a receiver.
+    #[cfg(test)]
+    pub(super) fn look_at(&mut self, to: To) {
+        self.fresh.insert(to);
+    }
+
     /// Everybody is to be looked at again.
     pub(super) fn all_fresh(&mut self) {
         self.fresh.extend(self.book.waiting().cloned());

@@ -41,8 +41,6 @@ pub enum Body {
     Alerts {
         /// One for each episode, with its present state.
         lines: Vec<Line>,
-        /// What more there is to say of, in words, as `and 12 more: 3 critical, 9 warning`; empty where nothing is.
-        more: String,
         /// Where the team's alerts are shown on the page.
         link: String,
     },

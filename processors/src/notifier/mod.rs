@@ -62,7 +62,7 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
         episodes: watch::Sender::new(None),
         held: is_held,
         targets: Targets { context, key, opened: RefCell::new(BTreeMap::new()) },
-        outgoing: Outgoing { allowed: config.receiver_networks.clone() },
+        outgoing: Outgoing::new(config.receiver_networks.clone())?,
         public_url: config.public_url.clone(),
         has_bot: config.telegram_token_file.is_some(),
     };
@@ -135,3 +135,6 @@ async fn while_held(
         held.send_replace(lease.held_until());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,9 +24,7 @@ const LATE_MS: u64 = 300_000;
 const GIVEN_UP_MS: u64 = 24 * 3_600_000;
 /// A receiver that was just made may be named before the facts about it arrive here.
 const UNKNOWN_MS: u64 = 5_000;
-/// Lines of a message.
-pub const LINES_MAX: usize = 50;
-/// Intents that one message tells.
+/// Intents that one message tells, and so its lines.
 pub const MEMBERS_MAX: usize = 500;
 /// Episodes of which is looked up at once whether the receiver heard of them.
 const QUESTIONS_MAX: usize = 50;
@@ -118,17 +116,8 @@ pub struct Dispatch {
 pub enum Says {
     /// That messages arrive.
     Test(TestNotice),
-    /// How episodes do, the worst first, and what more there are, by level: open ones, then those that are over.
-    Episodes(Vec<Said>, More),
-}
-
-/// Episodes for which there is no line.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct More {
-    /// Open ones by level.
-    pub open: BTreeMap<Severity, usize>,
-    /// Those that are over.
-    pub over: usize,
+    /// How episodes do, the worst first; each channel leaves out what goes beyond its own limit, and counts it.
+    Episodes(Vec<Said>),
 }
 
 /// What is said of one episode.
@@ -411,14 +400,6 @@ impl Ask<'_> {
         let fit = fit.count();
         said.truncate(fit);
         members.truncate(MEMBERS_MAX);
-        let mut more = More::default();
-        for rest in said.drain(LINES_MAX.min(fit)..) {
-            if rest.is_over {
-                more.over += 1;
-            } else {
-                *more.open.entry(rest.newest.level).or_default() += 1;
-            }
-        }
         // Who led before leads again: channels that know such a thing tell a repeat by it.
         let before = members.iter().filter(|id| self.queue.next_attempt(id) > 1);
         let before = before.max_by_key(|id| (self.queue.next_attempt(id), Reverse((*id).clone())));
@@ -427,6 +408,6 @@ impl Ask<'_> {
         let k = self.queue.next_attempt(&lead);
         let possible_repeat = members.iter().any(|id| self.queue.may_have_arrived(id));
         members.sort_by_key(|id| *id != lead);
-        Dispatch { lead, k, members, possible_repeat, silent, says: Says::Episodes(said, more) }
+        Dispatch { lead, k, members, possible_repeat, silent, says: Says::Episodes(said) }
     }
 }

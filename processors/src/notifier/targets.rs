@@ -2,8 +2,10 @@
 
 use super::book::To;
 use super::channel::Target;
+use super::channel::webhook::Hook;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use data_encoding::BASE64URL_NOPAD;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -87,12 +89,19 @@ impl Targets {
     }
 }
 
-fn target(channel: &Channel, _secret: Option<ChannelSecret>) -> Result<Target, NoTarget> {
-    match channel {
-        Channel::Telegram {}
-        | Channel::Email { .. }
-        | Channel::Webhook { .. }
-        | Channel::Ntfy { .. }
-        | Channel::Chatroom { .. } => Err(NoTarget::Closed(NOT_OPENED)),
+fn target(channel: &Channel, secret: Option<ChannelSecret>) -> Result<Target, NoTarget> {
+    match (channel, secret) {
+        (Channel::Webhook { .. }, Some(ChannelSecret::Webhook { url, key })) => {
+            let key = BASE64URL_NOPAD.decode(key.as_bytes()).map_err(|_| NoTarget::Closed(NOT_OPENED))?;
+            Ok(Target::Webhook(Hook { url, key }))
+        }
+        (
+            Channel::Telegram {}
+            | Channel::Email { .. }
+            | Channel::Webhook { .. }
+            | Channel::Ntfy { .. }
+            | Channel::Chatroom { .. },
+            _,
+        ) => Err(NoTarget::Closed(NOT_OPENED)),
     }
 }

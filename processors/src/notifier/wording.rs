@@ -3,7 +3,7 @@
 use super::book::To;
 use super::episodes::Episodes;
 use super::message::{Body, Line, Message};
-use super::plan::{Dispatch, More, Said, Says};
+use super::plan::{Dispatch, Said, Says};
 use watchkeeper_schemas::built_in::built_in;
 use watchkeeper_schemas::catalogue::Unit;
 use watchkeeper_schemas::episode::WHOLE_TEAM;
@@ -39,9 +39,8 @@ impl Names<'_> {
                 let by = by.unwrap_or_else(|| test.by.to_string());
                 Body::Test { by, link: self.link("receivers", &to.team) }
             }
-            Says::Episodes(said, rest) => Body::Alerts {
+            Says::Episodes(said) => Body::Alerts {
                 lines: said.iter().filter_map(|said| self.line(&to.team, said, now)).collect(),
-                more: more(rest),
                 link: self.link("alerts", &to.team),
             },
         };
@@ -167,19 +166,6 @@ fn reason_words(reason: &str) -> Option<String> {
         other => other,
     };
     Some(words.to_owned())
-}
-
-fn more(more: &More) -> String {
-    let word = |level: &Severity| match level {
-        Severity::Critical => "critical",
-        Severity::Warning => "warning",
-        Severity::Info => "info",
-    };
-    let open = more.open.iter().rev().map(|(level, count)| format!("{count} {}", word(level)));
-    let over = (more.over > 0).then(|| format!("{} over", more.over));
-    let parts: Vec<String> = open.chain(over).collect();
-    let count = more.open.values().sum::<usize>() + more.over;
-    if count == 0 { String::new() } else { format!("and {count} more: {}", parts.join(", ")) }
 }
 
 /// `/srv` of `{mount="/srv"}`, and whether it is about numbers that are missing.

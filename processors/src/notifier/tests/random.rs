@@ -1,0 +1,1 @@
+//! Random worlds: what must hold whatever happens.
