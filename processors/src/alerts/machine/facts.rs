@@ -250,8 +250,12 @@ impl Machine {
     fn put_receiver(&mut self, id: &str, failure: Option<String>) {
         let key = Key::new(RECEIVER_FAILED, TEAM, id);
         match failure {
-            None => self.close(&key, Reason::Ok, self.now),
+            None => {
+                self.failing.remove(id);
+                self.close(&key, Reason::Ok, self.now);
+            }
             Some(why) => {
+                self.failing.insert(id.to_owned());
                 let detail = Some(CompactString::from(why));
                 self.fire(key, Episode::of_fact(self.sequence, self.now, detail));
             }

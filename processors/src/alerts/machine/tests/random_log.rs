@@ -19,6 +19,8 @@ pub(super) const TEXTS: [&str; 4] = [
     "avg(cpu.usage_pct, 15s) > 70 cooldown 1m no-data resolve",
     "cpu.usage_pct > 60 cooldown 1m",
 ];
+/// Who is told: at once, by escalation, in place of the first.
+const RECEIVERS: [&str; 3] = ["rx1", "rx2", "rx3"];
 pub(super) const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 
 /// Logs that each property looks at: `ALERT_CASES`, or as many as the issue of the machine asks for.
@@ -44,6 +46,7 @@ pub(super) enum Happening {
     Silence { host: usize, seconds: u64 },
     Ack { nth: usize, withdrawn: bool },
     Resolve { nth: usize },
+    Receiver { id: usize, refuses: bool },
 }
 
 pub(super) fn happenings() -> impl Strategy<Value = Vec<Happening>> {
@@ -70,6 +73,7 @@ pub(super) fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         3 => (0..3_usize, 5..60_u64).prop_map(|(host, seconds)| Happening::Silence { host, seconds }),
         3 => (0..4_usize, prop::bool::weighted(0.3)).prop_map(|(nth, withdrawn)| Happening::Ack { nth, withdrawn }),
         1 => (0..4_usize).prop_map(|nth| Happening::Resolve { nth }),
+        2 => (0..3_usize, any::<bool>()).prop_map(|(id, refuses)| Happening::Receiver { id, refuses }),
     ];
     prop::collection::vec(next, 1..48)
 }
@@ -191,7 +195,8 @@ impl<'a> Log<'a> {
             | Happening::Remove { .. }
             | Happening::Silence { .. }
             | Happening::Ack { .. }
-            | Happening::Resolve { .. } => self.people(happening),
+            | Happening::Resolve { .. }
+            | Happening::Receiver { .. } => self.people(happening),
         }
     }
 
@@ -225,6 +230,10 @@ impl<'a> Log<'a> {
             Happening::Resolve { nth } => {
                 let Some(episode) = self.open(nth) else { return };
                 AlertFact::Resolve { episode, by: "ann".to_owned() }
+            }
+            Happening::Receiver { id, refuses } => {
+                let value = refuses.then(|| "403".to_owned());
+                AlertFact::Receiver { id: RECEIVERS[id].to_owned(), value }
             }
             Happening::Pause { .. }
             | Happening::Sample { .. }
