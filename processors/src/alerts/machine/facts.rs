@@ -35,6 +35,7 @@ impl Machine {
             AlertFact::Resolve { episode, by: _ } => self.resolve(&episode),
             AlertFact::Defaults { value } => self.defaults = value,
             AlertFact::Receiver { id, value } => self.put_receiver(&id, value),
+            AlertFact::Behind { from, until } => self.tell_behind(from.0, until.0),
         }
         let now = self.now;
         self.silences.retain(|_, silence| silence.until.0.saturating_add(SILENCE_KEPT_MS) > now);

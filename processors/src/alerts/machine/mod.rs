@@ -56,6 +56,8 @@ pub struct Machine {
     /// Log time of the first input.
     watching_since: Option<u64>,
     last_tick: Option<u64>,
+    /// Until when it was told that nobody watched.
+    blind_until: u64,
     /// Inputs that left the log before they were read, to be told at the next tick.
     lost: u64,
     /// Sorted by id.

@@ -6,6 +6,7 @@
 //! takes the same decisions. What an acknowledged input decided was published; the rest is published again, and what is
 //! there already stays as it is.
 
+mod behind;
 mod facts;
 mod outbox;
 mod projection;
@@ -13,17 +14,21 @@ mod told;
 
 use crate::alerts::heartbeat;
 use async_nats::jetstream::context::Context;
+use behind::Lateness;
 use facts::Placed;
 use outbox::{Outbox, OutboxError};
 use projection::{Read, State, read};
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use watchkeeper_schemas::ids::ProcessorName;
+use watchkeeper_schemas::journal::{Fact, JournalEvent};
 use watchkeeper_schemas::quantity::UnixMs;
-use watchkeeper_schemas::subjects::TICK;
+use watchkeeper_schemas::subjects::{JournalScope, TICK};
 use watchkeeper_streams::event::Event;
+use watchkeeper_streams::journal;
 use watchkeeper_streams::lease::Lease;
 use watchkeeper_streams::pieces::Pieces;
 use watchkeeper_streams::processor::{Failure, Processor};
@@ -43,6 +48,9 @@ const SNAPSHOT_SHARE: u32 = 50;
 const SNAPSHOT_EVERY_MAX: Duration = Duration::from_secs(300);
 /// The lease is looked after this often.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
+
+/// Version of the facts that are recorded here.
+const JOURNAL_VERSION: u8 = 1;
 
 type Error = async_nats::Error;
 
@@ -69,6 +77,8 @@ struct Work {
     /// What inputs up to here decided was published.
     published: u64,
     outbox: Outbox,
+    /// Whether inputs come too late.
+    lateness: Lateness,
 }
 
 /// Evaluates for as long as the lease is ours, and waits for it otherwise; a heartbeat is the URL that is told so.
@@ -229,6 +239,7 @@ impl Work {
             journal_read,
             published,
             outbox: Outbox::default(),
+            lateness: Lateness::default(),
         })
     }
 
@@ -236,13 +247,33 @@ impl Work {
         if batch.first().is_some_and(|event| event.sequence > self.state.sequence + 1) {
             self.catch_up(context).await?;
         }
+        if let Some(first) = batch.first() {
+            self.lateness.note(first.received, now());
+        }
         for event in batch {
             self.input(context, event).await?;
         }
         self.outbox.flush(context).await?;
+        self.tell_lateness(context, batch).await?;
         if Instant::now() >= self.due {
             self.save().await?;
         }
+        Ok(())
+    }
+
+    /// Records that inputs came too late, once that is over: it enters the log's order like whatever people decide.
+    async fn tell_lateness(&mut self, context: &Context, batch: &[Event]) -> Result<(), Error> {
+        let Some(last) = batch.last() else { return Ok(()) };
+        let Some(behind) = self.lateness.ended(last.received, now()) else { return Ok(()) };
+        tracing::warn!(from = %behind.from, until = %behind.until, "alerts were far behind the log");
+        let id: ProcessorName = ALERTS_CONSUMER.processor.parse()?;
+        for team in self.state.teams() {
+            let fact = Fact::Behind { id: id.clone(), value: Some(behind.clone()) };
+            let (author, cause) = (id.to_string(), "caught up".to_owned());
+            let event = JournalEvent { v: JOURNAL_VERSION, author, cause, time: now(), fact };
+            journal::overwrite(context, JournalScope::Team(team.clone()), &event).await?;
+        }
+        self.lateness.told();
         Ok(())
     }
 
@@ -253,6 +284,7 @@ impl Work {
         self.read_journal(context, 0).await?;
         let (mut count, mut waits) = (0_u64, false);
         let (state, facts, outbox) = (&mut self.state, &mut self.facts, &mut self.outbox);
+        let lateness = &mut self.lateness;
         let (journal_read, published) = (self.journal_read, self.published);
         rebuild::read(context, SAMPLES, &[], Begin::Sequence(from), |event| {
             let again = || read(&event.subject, &event.payload);
@@ -265,6 +297,9 @@ impl Work {
                 let lost = event.sequence - from;
                 tracing::warn!(lost, "inputs left the log before alerts had read them");
                 state.lose(lost);
+            }
+            if event.sequence > published {
+                lateness.note(event.received, now());
             }
             count += 1;
             let told = state.step((event.sequence, event.received), input, again, facts);
@@ -327,4 +362,9 @@ impl Work {
         tracing::debug!(bytes = state.len(), took = ?begun.elapsed(), "snapshot of alerts written");
         Ok(())
     }
+}
+
+fn now() -> UnixMs {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -120,6 +120,11 @@ impl State {
         told
     }
 
+    /// The teams that are watched.
+    pub(super) fn teams(&self) -> impl Iterator<Item = &TeamId> {
+        self.teams.keys()
+    }
+
     /// Inputs before the next one left the log unread: every team is told.
     pub(super) fn lose(&mut self, inputs: u64) {
         self.teams.values_mut().for_each(|team| team.machine.lose(inputs));

@@ -47,6 +47,7 @@ pub(super) enum Happening {
     Ack { nth: usize, withdrawn: bool },
     Resolve { nth: usize },
     Receiver { id: usize, refuses: bool },
+    Behind { seconds: u64 },
 }
 
 pub(super) fn happenings() -> impl Strategy<Value = Vec<Happening>> {
@@ -74,6 +75,7 @@ pub(super) fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         3 => (0..4_usize, prop::bool::weighted(0.3)).prop_map(|(nth, withdrawn)| Happening::Ack { nth, withdrawn }),
         1 => (0..4_usize).prop_map(|nth| Happening::Resolve { nth }),
         2 => (0..3_usize, any::<bool>()).prop_map(|(id, refuses)| Happening::Receiver { id, refuses }),
+        1 => (0..90_u64).prop_map(|seconds| Happening::Behind { seconds }),
     ];
     prop::collection::vec(next, 1..48)
 }
@@ -196,7 +198,8 @@ impl<'a> Log<'a> {
             | Happening::Silence { .. }
             | Happening::Ack { .. }
             | Happening::Resolve { .. }
-            | Happening::Receiver { .. } => self.people(happening),
+            | Happening::Receiver { .. }
+            | Happening::Behind { .. } => self.people(happening),
         }
     }
 
@@ -230,6 +233,9 @@ impl<'a> Log<'a> {
             Happening::Resolve { nth } => {
                 let Some(episode) = self.open(nth) else { return };
                 AlertFact::Resolve { episode, by: "ann".to_owned() }
+            }
+            Happening::Behind { seconds } => {
+                AlertFact::Behind { from: UnixMs(self.now - seconds * 1000), until: UnixMs(self.now) }
             }
             Happening::Receiver { id, refuses } => {
                 let value = refuses.then(|| "403".to_owned());

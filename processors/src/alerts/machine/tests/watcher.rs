@@ -107,7 +107,8 @@ impl Watcher {
             AlertFact::Ack { .. }
             | AlertFact::Resolve { .. }
             | AlertFact::Defaults { .. }
-            | AlertFact::Receiver { .. } => {}
+            | AlertFact::Receiver { .. }
+            | AlertFact::Behind { .. } => {}
         }
     }
 
