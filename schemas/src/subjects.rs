@@ -60,6 +60,8 @@ pub const AUDIT_FILTER: &str = "audit.v1.*";
 pub const ALERTS_FILTER: &str = "alert.v1.>";
 /// Every subject of NOTICES.
 pub const NOTICES_FILTER: &str = "notice.v1.>";
+/// Every intent.
+pub const NOTICE_INTENTS: &str = "notice.v1.intent.*";
 /// What the gateway may have told: tests of receivers.
 const NOTICE_TESTS: &str = "notice.v1.test.*";
 /// Every subject of PARKED.

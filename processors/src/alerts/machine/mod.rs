@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no I/O, no randomness, no hash order. What it does is defined by what it read.
 
+mod adopt;
 mod effect;
 mod facts;
 mod host;
@@ -22,6 +23,7 @@ mod voice;
 mod watch;
 mod window;
 
+pub use adopt::{Heard, Orphan};
 pub use effect::{
     Effect, Evidence, Key, Notice, NoticeKind, Reason, Sampled, TEAM, Transition, TransitionKind,
 };

@@ -8,6 +8,7 @@
 
 mod behind;
 mod facts;
+mod orphans;
 mod outbox;
 mod projection;
 mod told;
@@ -16,6 +17,7 @@ use crate::alerts::heartbeat;
 use async_nats::jetstream::context::Context;
 use behind::Lateness;
 use facts::Placed;
+use orphans::Orphans;
 use outbox::{Outbox, OutboxError};
 use projection::{Read, State, read};
 use std::collections::VecDeque;
@@ -79,6 +81,8 @@ struct Work {
     outbox: Outbox,
     /// Whether inputs come too late.
     lateness: Lateness,
+    /// Episodes that are open by what was published, where no snapshot knows them.
+    orphans: Orphans,
 }
 
 /// Evaluates for as long as the lease is ours, and waits for it otherwise; a heartbeat is the URL that is told so.
@@ -225,8 +229,10 @@ impl Work {
             );
         }
         let published = info.ack_floor.stream_sequence;
+        let mut orphans = Orphans::default();
         if state.is_none() && published > 0 {
             tracing::warn!(published, "there is no snapshot of alerts: the log is read again");
+            orphans = orphans::read(context).await?;
         }
         let state = state.unwrap_or_default();
         let (saved, journal_read) = (state.sequence, state.journal);
@@ -240,6 +246,7 @@ impl Work {
             published,
             outbox: Outbox::default(),
             lateness: Lateness::default(),
+            orphans,
         })
     }
 
@@ -284,7 +291,7 @@ impl Work {
         self.read_journal(context, 0).await?;
         let (mut count, mut waits) = (0_u64, false);
         let (state, facts, outbox) = (&mut self.state, &mut self.facts, &mut self.outbox);
-        let lateness = &mut self.lateness;
+        let (lateness, orphans) = (&mut self.lateness, &mut self.orphans);
         let (journal_read, published) = (self.journal_read, self.published);
         rebuild::read(context, SAMPLES, &[], Begin::Sequence(from), |event| {
             let again = || read(&event.subject, &event.payload);
@@ -302,15 +309,20 @@ impl Work {
                 lateness.note(event.received, now());
             }
             count += 1;
+            let is_tick = matches!(input, Read::Tick(_));
             let told = state.step((event.sequence, event.received), input, again, facts);
             if event.sequence > published {
                 outbox.add(told);
+            }
+            if is_tick {
+                orphans.adopt(state, event.sequence);
             }
         })
         .await?;
         if waits {
             return Err(Trouble::Again("JOURNAL grew while alerts were catching up".into()));
         }
+        self.orphans.settle(&mut self.state);
         tracing::info!(from, inputs = count, took = ?begun.elapsed(), "alerts have caught up");
         Ok(())
     }
@@ -327,9 +339,14 @@ impl Work {
         {
             self.read_journal(context, *journal).await?;
         }
+        let is_tick = matches!(input, Read::Tick(_));
         let told = self.state.step((event.sequence, event.received), input, again, &mut self.facts);
         if event.sequence > self.published {
             self.outbox.add(told);
+        }
+        if is_tick {
+            self.orphans.adopt(&mut self.state, event.sequence);
+            self.orphans.settle(&mut self.state);
         }
         Ok(())
     }

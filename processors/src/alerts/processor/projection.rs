@@ -120,6 +120,11 @@ impl State {
         told
     }
 
+    /// What decides for a team.
+    pub(super) fn machine(&mut self, team: &TeamId) -> Option<&mut Machine> {
+        self.teams.get_mut(team).map(|team| &mut team.machine)
+    }
+
     /// The teams that are watched.
     pub(super) fn teams(&self) -> impl Iterator<Item = &TeamId> {
         self.teams.keys()

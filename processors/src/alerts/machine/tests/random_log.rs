@@ -96,13 +96,13 @@ fn rule(rule: usize, text: usize, state: RuleState, other_receiver: bool) -> Ale
     AlertFact::Rule { id: format!("r{rule}").parse().unwrap(), value: Some(value) }
 }
 
-pub(super) fn fact_of_host(host: &str, paused: bool) -> AlertFact {
+pub(in super::super) fn fact_of_host(host: &str, paused: bool) -> AlertFact {
     AlertFact::Host { id: host.parse().unwrap(), value: Some(WatchedHost { paused, ..Default::default() }) }
 }
 
 /// A log as it grows, and the machine that reads it.
-pub(super) struct Log<'a> {
-    pub(super) inputs: Vec<Input>,
+pub(in super::super) struct Log<'a> {
+    pub(in super::super) inputs: Vec<Input>,
     pub(super) now: u64,
     pub(super) machine: Machine,
     seqs: [u64; 3],
@@ -113,7 +113,7 @@ pub(super) struct Log<'a> {
 
 impl<'a> Log<'a> {
     /// The team with its rules and hosts.
-    pub(super) fn begin(look: &'a mut dyn FnMut(&Input, &[Effect], &Machine)) -> Self {
+    pub(in super::super) fn begin(look: &'a mut dyn FnMut(&Input, &[Effect], &Machine)) -> Self {
         let machine = Machine::default();
         let mut log = Self { inputs: Vec::new(), now: 1_000_000, machine, seqs: [0; 3], boots: [1; 3], look };
         let receivers = BTreeSet::from(["rx1".to_owned()]);
@@ -135,7 +135,13 @@ impl<'a> Log<'a> {
         self.push(Kind::Tick(vec![fact]));
     }
 
-    pub(super) fn wait(&mut self, seconds: u64) {
+    /// A live sample of now.
+    pub(in super::super) fn sample(&mut self, host: usize, cpu: Option<u8>, disk: Option<u8>) {
+        let report = self.report(host, self.now, cpu, disk);
+        self.push(Kind::Live(Box::new(report)));
+    }
+
+    pub(in super::super) fn wait(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now += 1000;
             self.push(Kind::Tick(Vec::new()));
@@ -169,10 +175,7 @@ impl<'a> Log<'a> {
 
     pub(super) fn happen(&mut self, happening: &Happening) {
         match *happening {
-            Happening::Sample { host, cpu, disk } => {
-                let report = self.report(host, self.now, cpu, disk);
-                self.push(Kind::Live(Box::new(report)));
-            }
+            Happening::Sample { host, cpu, disk } => self.sample(host, cpu, disk),
             Happening::Backfill { host, back_s, cpu } => {
                 let report = self.report(host, self.now - back_s * 1000, cpu, None);
                 self.push(Kind::Backfill(Box::new(report)));
