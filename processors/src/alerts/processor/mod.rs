@@ -305,10 +305,12 @@ impl Work {
                 tracing::warn!(lost, "inputs left the log before alerts had read them");
                 state.lose(lost);
             }
+            count += 1;
+            // What is decided from here on is published: it ends nothing a second time.
             if event.sequence > published {
                 lateness.note(event.received, now());
+                orphans.settle(state);
             }
-            count += 1;
             let is_tick = matches!(input, Read::Tick(_));
             let told = state.step((event.sequence, event.received), input, again, facts);
             if event.sequence > published {

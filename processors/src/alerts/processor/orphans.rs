@@ -59,7 +59,7 @@ impl Orphans {
         }
     }
 
-    /// Everything was read: those that are not open now are over.
+    /// Everything was read that they were decided by: those that are not open now are over.
     pub(super) fn settle(&mut self, state: &mut State) {
         if !self.adopted {
             return;
