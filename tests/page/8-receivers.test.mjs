@@ -156,7 +156,7 @@ test('who is named is chosen by name, and what names a receiver is said before i
     await page.goto('/receivers/pager')
     await until('the rule', () => text(page, 'named-by'), (it) => /Named/.test(it))
     await page.getByTestId('remove-receiver').click()
-    assert.match(await text(page, 'confirm'), /1 rule name it: Named/)
+    assert.match(await text(page, 'confirm'), /1 rule names it: Named/)
     await picture(page, 'receivers-11-remove')
     await page.getByTestId('confirm-yes').click()
     await until('the list', () => page.url(), (it) => it.endsWith('/receivers'))

@@ -162,7 +162,7 @@ impl ReceiverView {
         let id = &placed.id;
         let chat = team.chats.recorded(id).filter(|it| it.value.is_some());
         // What was refused before a change is tried again after it.
-        let newest = placed.revision.max(chat.map_or(0, |chat| chat.revision));
+        let newest = placed.revision.max(team.chats.revision(id));
         let failure = team.receiver_failures.recorded(id);
         let failure = failure.and_then(|it| Some((it.value.as_ref()?, it.since)));
         let offer = team.link_offers.get(id).filter(|offer| offer.expires > now);
