@@ -178,6 +178,8 @@ pub struct TeamNotices {
     waiting: BTreeSet<(UnixMs, String)>,
     /// The places of those that do not wait.
     over: BTreeSet<u64>,
+    /// When each test was asked for, by its place.
+    tests: BTreeMap<u64, UnixMs>,
     /// The place in JOURNAL of the newest fact about receivers, and its change.
     receivers: (u64, u64),
 }
@@ -280,6 +282,9 @@ impl Notices {
         }
         let id = view.id.clone();
         team.decided.insert(place, id.clone());
+        if view.test {
+            team.tests.insert(place, view.time);
+        }
         team.of_receiver.entry(view.receiver.clone()).or_default().insert(place, id.clone());
         if let Some(episode) = &view.alert {
             team.of_episode.entry(episode.clone()).or_default().push(id.clone());
@@ -427,8 +432,7 @@ impl TeamNotices {
 
     /// When tests were asked for at this time or later, the newest first.
     pub fn tests_since(&self, time: UnixMs) -> impl Iterator<Item = UnixMs> {
-        let newest = self.decided.values().rev().filter_map(|id| self.notices.get(id)).map(|it| &it.view);
-        newest.take_while(move |it| it.time >= time).filter(|it| it.test).map(|it| it.time)
+        self.tests.values().rev().copied().take_while(move |asked| *asked >= time)
     }
 
     /// How many wait.
@@ -488,6 +492,7 @@ impl TeamNotices {
         let Notice { view, change, place, .. } = notice;
         self.order.remove(&change);
         self.over.remove(&place);
+        self.tests.remove(&place);
         self.waiting.remove(&(view.time, view.id.clone()));
         if let Some(ids) = self.of_receiver.get_mut(&view.receiver) {
             ids.remove(&place);

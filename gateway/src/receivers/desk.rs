@@ -368,6 +368,21 @@ impl<'a> Desk<'a> {
         Ok((before, after))
     }
 
+    /// Forgets every secret of a team that was removed.
+    ///
+    /// # Errors
+    /// 503 before JOURNAL was read.
+    pub async fn forget_all(&self) -> Result<(), Problem> {
+        let (registry, team) = (self.registry()?, &self.principal.team);
+        let Some(facts) = registry.any_team(team) else { return Ok(()) };
+        let kept = facts.receivers.iter().filter(|(_, it)| it.channel.secret().is_some());
+        let places = kept.map(|(id, _)| receiver_secret(team, id));
+        for place in places.chain(facts.bots.get(team).map(|_| bot_secret(team))) {
+            self.app.secrets.forget(&place).await;
+        }
+        Ok(())
+    }
+
     async fn record(&self, fact: Fact, expected: u64, cause: &str) -> Result<u64, Problem> {
         let scope = JournalScope::Team(self.principal.team.clone());
         let author = self.principal.user.as_str();

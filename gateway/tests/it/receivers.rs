@@ -3,7 +3,7 @@
 
 use crate::asking::ask;
 use crate::sse::Listener;
-use crate::stand::{Stand, until};
+use crate::stand::{PASSWORD, Stand, bearer, until};
 use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde::Serialize;
@@ -185,6 +185,17 @@ async fn what_names_a_receiver_must_find_it_and_is_told_when_it_goes() {
     assert_eq!(refused["errors"][0]["field"], "policy.receivers", "{refused}");
     let defaults = json!({"receivers": ["ops"], "policy": [], "revision": 0});
     stand.change("/api/v1/alert-defaults", defaults.clone()).await.is(422);
+
+    // One of another team reads like one that never was.
+    let asked = json!({"user": "otto", "password": PASSWORD, "team_name": "Theirs", "bearer": true});
+    let path = "/api/v1/auth/register";
+    let otto = ask(&stand, &stand.anonymous, (Method::POST, path), Some(asked)).await.is(201);
+    let otto = bearer(otto["access_token"].as_str().unwrap());
+    let theirs = json!({"name": "theirs", "channel": {"type": "webhook", "url": "https://a.example/"}});
+    ask(&stand, &otto, (Method::POST, PATH), Some(theirs)).await.is(201);
+    let foreign = stand.post("/api/v1/rules", rule(json!(["theirs"]), json!([]))).await.is(422).to_string();
+    let never = stand.post("/api/v1/rules", rule(json!(["x-never"]), json!([]))).await.is(422).to_string();
+    assert_eq!(foreign.replace("theirs", "x-never"), never);
 
     make(&stand, "ops", json!({"type": "telegram"})).await;
     let made = stand.post("/api/v1/rules", rule(json!(["ops"]), steps)).await.is(201);
@@ -446,4 +457,38 @@ async fn an_alert_shows_each_notice_with_its_tries_and_what_became_of_it() {
         if told == expected { Ok(()) } else { Err(seen.to_string()) }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_that_is_removed_takes_its_secrets_along_and_another_hears_nothing_of_it() {
+    let stand = Stand::new().await;
+    let asked = json!({"user": "otto", "password": PASSWORD, "team_name": "Theirs", "bearer": true});
+    let path = "/api/v1/auth/register";
+    let otto = ask(&stand, &stand.anonymous, (Method::POST, path), Some(asked)).await.is(201);
+    let otto = bearer(otto["access_token"].as_str().unwrap());
+    let team = ask(&stand, &otto, (Method::GET, "/api/v1/team"), None).await.is(200);
+    let mut listener = Listener::open(&stand, "?hosts=", None).await;
+    listener.next_named("notices").await;
+    let hook = json!({"name": "hook", "channel": {"type": "webhook", "url": "https://a.example/"}});
+    ask(&stand, &otto, (Method::POST, PATH), Some(hook)).await.is(201);
+    let bot = json!({"token": TOKEN, "revision": 0});
+    ask(&stand, &otto, (Method::PUT, "/api/v1/telegram"), Some(bot)).await.is(200);
+    ask(&stand, &otto, (Method::POST, &format!("{PATH}/hook/test")), None).await.is(202);
+    let end = json!({"revision": team["revision"], "confirm": team["team"]});
+    ask(&stand, &otto, (Method::DELETE, "/api/v1/team"), Some(end)).await.is(204);
+    let kept = everything(&stand, "KV_CHANNELS").await;
+    // The mark of a removed key is empty, a sealed secret never is.
+    assert!(kept.len() == 2 && kept.iter().all(|it| it.ends_with(' ')), "{kept:?}");
+
+    // What comes first here is our own: nothing of theirs was told.
+    make(&stand, "ours", json!({"type": "webhook", "url": "https://a.example/"})).await;
+    stand.post(&format!("{PATH}/ours/test"), Value::Null).await.is(202);
+    let told = loop {
+        let event = listener.event().await.unwrap();
+        if ["notice", "receivers"].contains(&event.name.as_str()) {
+            break event;
+        }
+    };
+    let ours = stand.json(&format!("{PATH}/ours")).await["revision"].clone();
+    assert_eq!((told.name.as_str(), &told.data["revision"]), ("receivers", &ours), "{told:?}");
 }

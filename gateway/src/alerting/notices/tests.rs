@@ -134,6 +134,8 @@ fn a_test_waits_until_it_has_its_result() {
     let by = "olga".parse().unwrap();
     notices.test(1, TestNotice { v: 1, id: "t".to_owned(), team, receiver, by, time: UnixMs(50) });
     assert!(only(&notices).test_waits("ops") && !only(&notices).test_waits("boss"));
+    // What is decided late is of an earlier time, and hides no test.
+    notices.decide(2, intent("late", "ops", 1));
     assert_eq!(only(&notices).tests_since(UnixMs(50)).count(), 1);
     assert_eq!(only(&notices).tests_since(UnixMs(51)).count(), 0);
     notices.result(result("t", ResultWord::Failed, None));
