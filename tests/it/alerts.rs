@@ -90,6 +90,7 @@ fn system(usage_pct: u16) -> (Running, Host) {
         let (_, view) = running.try_get("/api/v1/hosts/web-1")?;
         if view["seq"].as_u64() >= Some(2) { Ok(Some(())) } else { Err(view.to_string()) }
     });
+    running.receiver("ops");
     let defaults = json!({"receivers": ["ops"], "policy": [], "revision": 0});
     assert_eq!(running.put("/api/v1/alert-defaults", &defaults).0, 200);
     (running, host)
