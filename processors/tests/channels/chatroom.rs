@@ -228,7 +228,7 @@ async fn what_slack_and_discord_refuse_is_said_in_their_known_words() {
 async fn ten_thousand_hostile_names_render_nowhere() {
     let (slack, discord) = (slack(), discord());
     let outgoing = open();
-    for sent in hostile::messages() {
+    for sent in hostile::messages(1) {
         for room in [room(ChatroomForm::Slack, &slack), room(ChatroomForm::Discord, &discord)] {
             let reply = room.send(&outgoing, &sent).await;
             assert_eq!(reply.answer, AnswerWord::Delivered, "{reply:?}");

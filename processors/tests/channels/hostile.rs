@@ -5,9 +5,8 @@ use watchkeeper_processors::notifier::message::{Line, Message};
 
 /// Names in all.
 const NAMES: usize = 10_000;
-/// Lines of one message; five names each.
-const LINES: usize = 20;
-const NAMES_A_LINE: usize = 5;
+/// Names of one line.
+const NAMES_A_LINE: usize = 6;
 
 const PIECES: [&str; 62] = [
     "<b>x</b>",
@@ -93,8 +92,8 @@ impl Dice {
     }
 }
 
-/// Messages that tell all names, wherever a name may stand.
-pub(crate) fn messages() -> Vec<Message> {
+/// Messages of so many lines that tell all names, wherever a name may stand.
+pub(crate) fn messages(lines: usize) -> Vec<Message> {
     let mut dice = Dice(7);
     let names = |dice: &mut Dice| Line {
         host: Some(dice.name()),
@@ -106,10 +105,10 @@ pub(crate) fn messages() -> Vec<Message> {
         ..line()
     };
     let one = |dice: &mut Dice| {
-        let lines = (0..LINES).map(|_| names(dice)).collect();
+        let lines = (0..lines).map(|_| names(dice)).collect();
         Message { team_name: dice.name(), ..message(lines) }
     };
-    (0..NAMES / (LINES * NAMES_A_LINE)).map(|_| one(&mut dice)).collect()
+    (0..NAMES.div_ceil(lines * NAMES_A_LINE)).map(|_| one(&mut dice)).collect()
 }
 
 /// A text as people see it: nothing that cannot be seen, no whole URL but ours, nobody called.

@@ -9,6 +9,7 @@
 )]
 
 mod chatroom;
+mod email;
 mod guard;
 mod hostile;
 mod messages;
