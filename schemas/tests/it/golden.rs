@@ -21,6 +21,10 @@ use watchkeeper_schemas::journal::{
 use watchkeeper_schemas::notice::{
     Answer, AnswerWord, Attempt, Intent, NoticeResult, NoticeWord, ResultWord, TestNotice, intent_id,
 };
+use watchkeeper_schemas::notice_event::{
+    EventNotice, NOTICE_EVENT_TYPE, NoticeData, NoticeEvent, NoticeState, TEST_EVENT_TYPE, TestData,
+    TestEvent,
+};
 use watchkeeper_schemas::parked::Parked;
 use watchkeeper_schemas::quantity::{Num, Text, UnixMs};
 use watchkeeper_schemas::receiver::{
@@ -467,6 +471,53 @@ pub(crate) fn intent() -> Intent {
     }
 }
 
+pub(crate) fn notice_event() -> NoticeEvent {
+    let notice = |notice, state, duration_ms| EventNotice {
+        episode: episode().id().unwrap(),
+        rule: "Disks".to_owned(),
+        host: Some("Front door".to_owned()),
+        series: "/srv".to_owned(),
+        notice,
+        level: Severity::Critical,
+        state,
+        what: "97.2 % (> 90 %)".to_owned(),
+        since: UnixMs(1_790_000_000_000),
+        duration_ms,
+        peak: "98.1 %".to_owned(),
+        note: String::new(),
+        link: "https://watch.example.org/alerts".to_owned(),
+    };
+    let data = NoticeData {
+        v: 1,
+        team: "acme".parse().unwrap(),
+        team_name: "Acme <&> Sons".to_owned(),
+        receiver: "ops".parse().unwrap(),
+        possible_repeat: true,
+        silent: false,
+        notices: vec![
+            notice(NoticeWord::Firing, NoticeState::Open, None),
+            notice(NoticeWord::Resolved, NoticeState::Over, Some(90_000)),
+        ],
+        left_out: 3,
+        link: "https://watch.example.org/alerts".to_owned(),
+    };
+    let (source, id) = ("/teams/acme/receivers/ops".to_owned(), "00ff".to_owned());
+    NoticeEvent::new(NOTICE_EVENT_TYPE, source, id, UnixMs(1_790_000_120_000), data)
+}
+
+pub(crate) fn test_event() -> TestEvent {
+    let data = TestData {
+        v: 1,
+        team: "acme".parse().unwrap(),
+        team_name: "Acme".to_owned(),
+        receiver: "ops".parse().unwrap(),
+        by: "alice".to_owned(),
+        link: "https://watch.example.org/receivers/ops".to_owned(),
+    };
+    let (source, id) = ("/teams/acme/receivers/ops".to_owned(), "00fe".to_owned());
+    TestEvent::new(TEST_EVENT_TYPE, source, id, UnixMs(1_790_000_120_000), data)
+}
+
 pub(crate) fn audit_entry() -> AuditEntry {
     AuditEntry {
         v: 1,
@@ -503,6 +554,8 @@ fn parked_events_and_journal_events_decode_for_ever() {
     check_both_ways("notice-attempt", &attempt());
     check_both_ways("notice-answer", &answer());
     check_both_ways("notice-result", &result());
+    check_both_ways("notice-event", &notice_event());
+    check_both_ways("notice-test-event", &test_event());
     // From before intents told the rule.
     let before = fs::read_to_string(path("golden/notice-intent-first.json")).unwrap();
     let decoded: Intent = serde_json::from_str(&before).unwrap();

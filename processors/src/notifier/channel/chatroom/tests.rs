@@ -1,0 +1,1 @@
+//! What chatroom makes of a message.

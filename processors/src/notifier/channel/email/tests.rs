@@ -1,0 +1,1 @@
+//! What email makes of a message.

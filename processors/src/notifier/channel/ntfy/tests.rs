@@ -1,0 +1,1 @@
+//! What ntfy makes of a message.
