@@ -305,6 +305,12 @@ pub fn notice_attempt(id: &str, k: u32) -> String {
     format!("notice.v1.attempt.{id}.{k}")
 }
 
+/// Every attempt that an intent leads.
+#[must_use]
+pub fn notice_attempts(id: &str) -> String {
+    format!("notice.v1.attempt.{id}.*")
+}
+
 /// Where the answer to an attempt stands in NOTICES.
 #[must_use]
 pub fn notice_answer(id: &str, k: u32) -> String {
