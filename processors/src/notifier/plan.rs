@@ -173,7 +173,7 @@ pub fn plan(ask: &Ask<'_>) -> Plan {
             episodes.entry(&open.what.episode_id).or_default().push((open.since, &open.what));
         }
     }
-    let said: Vec<Said> = episodes.into_iter().filter_map(|(_, them)| ask.say(them, &mut plan)).collect();
+    let said: Vec<Said> = episodes.into_values().filter_map(|them| ask.say(them, &mut plan)).collect();
     if !ask.test(&mut plan) {
         ask.message(said, &mut plan);
     }
