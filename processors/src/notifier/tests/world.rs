@@ -250,7 +250,9 @@ impl World {
 
     /// Writes down from where to read, as it is done now and then.
     pub(super) fn save_floor(&mut self) {
-        self.floor = self.desk.book.floor(UnixMs(self.now)) - 1;
+        if self.down_until <= self.now {
+            self.floor = self.desk.book.floor(UnixMs(self.now)) - 1;
+        }
     }
 
     fn start_again(&mut self) {
@@ -411,25 +413,36 @@ impl World {
         self.log.iter().any(|(_, record)| match record {
             Record::Result(it) if about.contains(it.id.as_str()) => match it.outcome {
                 ResultWord::Delivered | ResultWord::Merged => true,
-                ResultWord::Failed => self.may_have_arrived(it.into.as_ref().unwrap_or(&it.id)),
+                ResultWord::Failed => self.may_have_arrived(it.into.as_ref().unwrap_or(&it.id), &it.id),
                 ResultWord::Superseded => false,
             },
             _ => false,
         })
     }
 
-    fn may_have_arrived(&self, lead: &str) -> bool {
-        let attempts = self.log.iter().filter_map(|(_, record)| match record {
-            Record::Attempt(it) if it.id == lead => Some(it),
-            _ => None,
-        });
-        attempts.max_by_key(|it| it.k).is_some_and(|it| {
+    fn may_have_arrived(&self, lead: &str, id: &str) -> bool {
+        let mut attempts: Vec<&Attempt> = self
+            .log
+            .iter()
+            .filter_map(|(_, record)| match record {
+                Record::Attempt(it) if it.id == lead => Some(it),
+                _ => None,
+            })
+            .collect();
+        attempts.sort_by_key(|it| std::cmp::Reverse(it.k));
+        for it in attempts.into_iter().take_while(|it| it.members.iter().any(|member| member == id)) {
             let answer = self.log.iter().find_map(|(_, record)| match record {
                 Record::Answer(answer) if answer.id == lead && answer.k == it.k => Some(answer.answer),
                 _ => None,
             });
-            it.possible_repeat || answer.is_none_or(|answer| answer == AnswerWord::Unknown)
-        })
+            if answer.is_none_or(|answer| answer == AnswerWord::Unknown) {
+                return true;
+            }
+            if !it.possible_repeat || it.k <= 1 {
+                return it.possible_repeat;
+            }
+        }
+        false
     }
 
     pub(super) fn intents(&self) -> impl Iterator<Item = &Intent> {
