@@ -1,0 +1,107 @@
+//! Opens the way to receivers: facts say where, CHANNELS keeps what must not be read.
+
+use super::book::To;
+use super::channel::Target;
+use super::channel::webhook::Hook;
+use async_nats::jetstream::context::Context;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use data_encoding::BASE64URL_NOPAD;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use watchkeeper_nats::OpeningKey;
+use watchkeeper_schemas::ids::ReceiverId;
+use watchkeeper_schemas::receiver::{Channel, ChannelSecret};
+use watchkeeper_schemas::registry::Registry;
+use watchkeeper_schemas::subjects;
+use watchkeeper_streams::topology::{CHANNELS, bucket_stream};
+
+/// Secrets that are kept opened.
+const OPENED_MAX: usize = 1_000;
+/// Longest wait for a secret.
+const SECRET_MAX: Duration = Duration::from_secs(3);
+/// What is told where a secret is of no use.
+const NOT_OPENED: &str = "its secret cannot be opened here: set it again";
+
+/// Why there is no way to a receiver now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoTarget {
+    /// Somebody must set something anew.
+    #[error("{0}")]
+    Closed(&'static str),
+    /// CHANNELS does not answer.
+    #[error("a secret cannot be read")]
+    Later(#[source] async_nats::Error),
+}
+
+/// Opens secrets, and keeps those that it opened.
+#[derive(Debug)]
+pub(super) struct Targets {
+    pub(super) context: Context,
+    pub(super) key: OpeningKey,
+    /// By the place in CHANNELS, with the revision that facts name.
+    pub(super) opened: RefCell<BTreeMap<String, (u64, ChannelSecret)>>,
+}
+
+impl Targets {
+    /// The way to a receiver, as facts have it.
+    pub(super) async fn open(
+        &self,
+        registry: &Registry,
+        to: &To,
+        id: &ReceiverId,
+    ) -> Result<Target, NoTarget> {
+        let facts = registry.team(&to.team).ok_or(NoTarget::Closed("the team was removed"))?;
+        let receiver = facts.receivers.get(id).ok_or(NoTarget::Closed("the receiver was removed"))?;
+        let secret = match receiver.channel.secret() {
+            Some(revision) => Some(self.secret(&subjects::receiver_secret(&to.team, id), revision).await?),
+            None => None,
+        };
+        target(&receiver.channel, secret)
+    }
+
+    async fn secret(&self, place: &str, revision: u64) -> Result<ChannelSecret, NoTarget> {
+        let known = self.opened.borrow().get(place).filter(|(of, _)| *of == revision).cloned();
+        if let Some((_, secret)) = known {
+            return Ok(secret);
+        }
+        let read = async {
+            let stream = self.context.get_stream_no_info(bucket_stream(CHANNELS)).await;
+            let stream = stream.map_err(|error| NoTarget::Later(error.into()))?;
+            match stream.get_last_raw_message_by_subject(&subjects::bucket_key(CHANNELS, place)).await {
+                Ok(message) => Ok(message.payload),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                    Err(NoTarget::Closed(NOT_OPENED))
+                }
+                Err(error) => Err(NoTarget::Later(error.into())),
+            }
+        };
+        let timed_out = |error: tokio::time::error::Elapsed| NoTarget::Later(error.into());
+        let sealed = tokio::time::timeout(SECRET_MAX, read).await.map_err(timed_out)??;
+        let subject = subjects::bucket_key(CHANNELS, place);
+        let secret = self.key.open(&subject, &sealed).map_err(|_| NoTarget::Closed(NOT_OPENED))?;
+        let mut opened = self.opened.borrow_mut();
+        if opened.len() >= OPENED_MAX {
+            opened.clear();
+        }
+        opened.insert(place.to_owned(), (revision, secret.clone()));
+        Ok(secret)
+    }
+}
+
+fn target(channel: &Channel, secret: Option<ChannelSecret>) -> Result<Target, NoTarget> {
+    match (channel, secret) {
+        (Channel::Webhook { .. }, Some(ChannelSecret::Webhook { url, key })) => {
+            let key = BASE64URL_NOPAD.decode(key.as_bytes()).map_err(|_| NoTarget::Closed(NOT_OPENED))?;
+            Ok(Target::Webhook(Hook { url, key }))
+        }
+        (
+            Channel::Telegram {}
+            | Channel::Email { .. }
+            | Channel::Webhook { .. }
+            | Channel::Ntfy { .. }
+            | Channel::Chatroom { .. },
+            _,
+        ) => Err(NoTarget::Closed(NOT_OPENED)),
+    }
+}
