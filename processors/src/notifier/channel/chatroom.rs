@@ -187,6 +187,3 @@ fn discord(message: &Message) -> Value {
         "flags": SUPPRESS_EMBEDS | sound,
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -307,6 +307,3 @@ fn refused_connection(error: &Error) -> Option<&'static str> {
     let source = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
     (source.kind() == std::io::ErrorKind::ConnectionRefused).then_some("connection refused")
 }
-
-#[cfg(test)]
-mod tests;

@@ -111,6 +111,3 @@ fn judged(answered: &Answered) -> Reply {
     };
     Reply { detail: format!("{}{why}", reply.detail), ..reply }
 }
-
-#[cfg(test)]
-mod tests;

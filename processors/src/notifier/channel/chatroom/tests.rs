@@ -1,1 +1,0 @@
-//! What chatroom makes of a message.

@@ -1,1 +1,0 @@
-//! What email makes of a message.

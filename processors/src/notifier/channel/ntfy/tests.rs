@@ -1,1 +1,0 @@
-//! What ntfy makes of a message.
