@@ -2,6 +2,7 @@
 
 use crate::load::{fleet_connection, frame, sample};
 use crate::running::{Running, WITHOUT_AGENT, as_processors, start};
+use async_nats::jetstream::stream::Config;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -89,6 +90,7 @@ fn system(usage_pct: u16) -> (Running, Host) {
         let (_, view) = running.try_get("/api/v1/hosts/web-1")?;
         if view["seq"].as_u64() >= Some(2) { Ok(Some(())) } else { Err(view.to_string()) }
     });
+    running.receiver("ops");
     let defaults = json!({"receivers": ["ops"], "policy": [], "revision": 0});
     assert_eq!(running.put("/api/v1/alert-defaults", &defaults).0, 200);
     (running, host)
@@ -243,6 +245,50 @@ fn damage_the_snapshot(running: &Running) {
             }
         }
     });
+}
+
+#[test]
+fn an_episode_that_began_before_everything_that_is_left_goes_on_and_ends_once() {
+    let (mut running, host) = system(97);
+    save_rule(&running, "old", "cpu.usage_pct > 90 clear < 10 keep 1s");
+    save_rule(&running, "gone", "cpu.usage_pct > 91 clear < 10 keep 1s");
+    let old = until(&running, "old", "open");
+    until(&running, "gone", "open");
+    running.kill9(Program::Processors).unwrap();
+    damage_the_snapshot(&running);
+    // Neither true nor over, so that samples alone would not say that it is open.
+    host.report(50);
+    running.wait("samples after the outage began", 30, |running| {
+        let kept = evict_samples(running);
+        if kept > 0 { Ok(Some(())) } else { Err(format!("{kept} samples")) }
+    });
+    let (status, _) = running.delete(&format!("/api/v1/rules/gone?revision={}", revision(&running, "gone")));
+    assert_eq!(status, 204);
+    running.start(Program::Processors).unwrap();
+    until(&running, "gone", "resolved");
+    assert_eq!(until(&running, "old", "open")["id"], old["id"]);
+    host.report(5);
+    until(&running, "old", "resolved");
+    let decided = Decided::read(&running);
+    decided.holds_one_whole_episode("old");
+    decided.holds_one_whole_episode("gone");
+}
+
+fn revision(running: &Running, rule: &str) -> u64 {
+    running.get(&format!("/api/v1/rules/{rule}"))["revision"].as_u64().unwrap()
+}
+
+/// Leaves only the newest samples in the log; how many.
+fn evict_samples(running: &Running) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let context = jetstream(as_processors(running, &running.creds().processors).await.client);
+        let mut stream = context.get_stream(SAMPLES).await.unwrap();
+        let settings = stream.cached_info().config.clone();
+        let small = Config { max_bytes: 4096, ..settings };
+        context.update_stream(small).await.unwrap();
+        stream.info().await.unwrap().state.messages
+    })
 }
 
 /// Whoever is called as the outside heartbeat; counts the calls.

@@ -154,10 +154,11 @@ impl Outgoing {
         &self,
         host: &str,
         port: u16,
+        is_protected: bool,
         deadline: Instant,
     ) -> Result<(OwnedSemaphorePermit, Vec<SocketAddr>), Reply> {
         let turn = self.turn().await?;
-        self.find(turn, host, port, true, deadline).await
+        self.find(turn, host, port, is_protected, deadline).await
     }
 
     /// The authorities that are trusted.
@@ -212,8 +213,8 @@ impl Outgoing {
             callable.into_iter().filter(|it| is_protected || is_allowed(it)).copied().collect();
         if callable.is_empty() {
             return Err(
-                "is called by https:// only: http:// is for networks that the owner of this installation \
-                        allows with --receiver-networks",
+                "is called with TLS only, as by https://: without are called networks that the owner of this \
+                 installation allows with --receiver-networks",
             );
         }
         Ok(callable)
@@ -288,6 +289,20 @@ fn unanswered(error: &Error) -> Reply {
         return if is_late(error) { late() } else { broken() };
     }
     Reply::unknown("what it answered is no HTTP")
+}
+
+/// Why TLS was not agreed on, where that is what went wrong.
+pub(super) fn tls_reason(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let found = error.downcast_ref::<rustls::Error>();
+        if let Some(found) = found.or_else(|| inner.and_then(|it| it.downcast_ref())) {
+            return Some(line::tls_words(found));
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn is_late(error: &io::Error) -> bool {

@@ -15,8 +15,8 @@ use watchkeeper_schemas::episode::{
 };
 use watchkeeper_schemas::ids::{BootId, Shard};
 use watchkeeper_schemas::journal::{
-    Collector, Credential, Enrolment, Fact, Flag, FlagReason, Host, Invitation, JournalEvent, Member, Reader,
-    Remark, Role, Rule, Scope, Team, Token, User,
+    Behind, Collector, Credential, Enrolment, Fact, Flag, FlagReason, Host, Invitation, JournalEvent, Member,
+    Reader, Remark, Role, Rule, Scope, Team, Token, User,
 };
 use watchkeeper_schemas::notice::{
     Answer, AnswerWord, Attempt, Intent, NoticeResult, NoticeWord, ResultWord, TestNotice, intent_id,
@@ -253,6 +253,7 @@ fn journal_of_receivers() -> Vec<(&'static str, JournalEvent)> {
     let failure =
         ReceiverFailure { answer: "Forbidden: bot was blocked by the user".to_owned(), revision: 9 };
     let team = || "default".parse().unwrap();
+    let behind = Behind { from: UnixMs(1_790_000_000_000), until: UnixMs(1_790_000_090_000) };
     let state = BotState { username: Some("our_watch_bot".to_owned()), refusal: None, secret: Some(4) };
     vec![
         ("journal-receiver-telegram", receiver(Channel::Telegram {})),
@@ -270,6 +271,10 @@ fn journal_of_receivers() -> Vec<(&'static str, JournalEvent)> {
             event("notifier", "refused", Fact::ReceiverFailure { id: ops(), value: Some(failure) }),
         ),
         ("journal-bot", event("alice", "set", Fact::Bot { id: team(), value: Some(Bot { secret: 4 }) })),
+        (
+            "journal-behind",
+            event("alerts", "caught up", Fact::Behind { id: "alerts".parse().unwrap(), value: Some(behind) }),
+        ),
         ("journal-bot-state", event("notifier", "asked", Fact::BotState { id: team(), value: Some(state) })),
     ]
 }

@@ -1,8 +1,12 @@
 //! Channels: how a message is handed over. One closed list; each turns a message into its own form and an answer into
 //! one of four.
 
+pub mod chatroom;
+pub mod email;
+pub mod ntfy;
 pub mod telegram;
 pub mod webhook;
+mod words;
 
 use crate::notifier::message::Message;
 use crate::notifier::outgoing::{Answered, Outgoing};
@@ -14,8 +18,14 @@ use watchkeeper_schemas::notice::AnswerWord;
 pub enum Target {
     /// A chat of Telegram.
     Telegram(telegram::Chat),
+    /// E-mail.
+    Email(email::Mailbox),
     /// A signed POST of a `CloudEvent`.
     Webhook(webhook::Hook),
+    /// A topic of an ntfy server.
+    Ntfy(ntfy::Topic),
+    /// A room of a chat program.
+    Chatroom(chatroom::Room),
 }
 
 /// What a channel said.
@@ -37,7 +47,10 @@ impl Target {
     pub async fn send(&self, outgoing: &Outgoing, message: &Message) -> Reply {
         match self {
             Self::Telegram(chat) => chat.send(message).await,
+            Self::Email(mailbox) => mailbox.send(outgoing, message).await,
             Self::Webhook(hook) => hook.send(outgoing, message).await,
+            Self::Ntfy(topic) => topic.send(outgoing, message).await,
+            Self::Chatroom(room) => room.send(outgoing, message).await,
         }
     }
 }

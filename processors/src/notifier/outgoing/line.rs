@@ -26,7 +26,7 @@ pub(super) struct Found(pub(super) Vec<SocketAddr>);
 impl Resolver for Found {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let mut found = self.empty();
-        self.0.iter().take(found.len().max(ADDRESSES_MAX)).for_each(|address| found.push(*address));
+        self.0.iter().take(ADDRESSES_MAX).for_each(|address| found.push(*address));
         Ok(found)
     }
 }
