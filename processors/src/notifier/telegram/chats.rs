@@ -32,6 +32,7 @@ use watchkeeper_schemas::registry::Registry;
 use watchkeeper_schemas::subjects::JournalScope;
 use watchkeeper_streams::audit::append;
 use watchkeeper_streams::journal::{Facts, RecordError, record, seen};
+use watchkeeper_streams::topology::JOURNAL;
 
 /// Longest wait for Telegram to take an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -117,8 +118,16 @@ impl Chats {
     /// Handles one update to its end; what fails is logged, and whoever asked is told.
     pub(super) async fn handle(&mut self, serving: &Serving, username: &str, number: i64, update: Value) {
         let key = format!("telegram {} {number}", serving.id());
-        let Ok(update) = serde_json::from_value::<Update>(update) else { return };
-        match read(update.kind, username, key) {
+        // From text: teloxide borrows the keys of what it reads.
+        let kind = serde_json::from_str::<Update>(&update.to_string()).map(|update| update.kind);
+        let kind = match kind {
+            Ok(kind) if !matches!(kind, UpdateKind::Error(_)) => kind,
+            Ok(_) | Err(_) => {
+                tracing::warn!(bot = serving.id(), number, "an update of Telegram cannot be read and is passed over");
+                return;
+            }
+        };
+        match read(kind, username, key) {
             Seen::Text { asked, command } => self.text(serving, &asked, &command).await,
             Seen::Press { asked, query } => self.press(serving, &asked, *query).await,
             Seen::Moved { from, to } => self.moved(serving, from, to).await,
@@ -126,11 +135,22 @@ impl Chats {
         }
     }
 
-    /// Facts and open episodes, once they were read for the first time.
+    /// Facts and open episodes, once they were read for the first time: everything that was recorded before the update
+    /// came, so that who just lost a right has none.
     async fn known(&mut self) -> Option<Arc<Registry>> {
         self.episodes.wait_for(Option::is_some).await.ok()?;
+        match self.newest().await {
+            Ok(newest) => _ = seen(&mut self.facts, newest).await,
+            Err(error) => tracing::warn!(%error, "JOURNAL's end is not known: what is known already must do"),
+        }
         let facts = self.facts.wait_for(Option::is_some).await.ok()?;
         facts.clone()
+    }
+
+    /// The last place in JOURNAL.
+    async fn newest(&self) -> Result<u64, async_nats::Error> {
+        let stream = tokio::time::timeout(ANSWER_MAX, self.context.get_stream(JOURNAL)).await??;
+        Ok(stream.cached_info().state.last_sequence)
     }
 
     async fn text(&mut self, serving: &Serving, asked: &Asked, command: &Command) {
