@@ -16,7 +16,7 @@ use watchkeeper_schemas::subjects::{self, JournalScope, JournalSubject};
 use watchkeeper_streams::connect::{Connect, connect};
 use watchkeeper_streams::rebuild::{Begin, read};
 use watchkeeper_streams::runner::jetstream;
-use watchkeeper_streams::topology::{ALERTS, AUDIT, CHANNELS, JOURNAL, LATEST};
+use watchkeeper_streams::topology::{CHANNELS, JOURNAL, LATEST};
 use watchkeeper_streams::{audit, journal};
 use watchkeeper_tests::telegram::{Double, Fault, Wrong};
 use xtask::stack::{Program, Stack};
@@ -26,7 +26,7 @@ use xtask::wait::wait_until;
 const TOKEN: &str = "700100:AAF-the-installations-own_bot";
 const BOT: i64 = 700_100;
 const TEAM: &str = "default";
-/// Olga owns the team, Vera looks at it, Adam is an admin.
+/// Olga owns the team, Vera looks at it, Adam owns it, too.
 const OLGA: i64 = 42;
 const VERA: i64 = 43;
 const STRANGER: i64 = 99;
@@ -44,7 +44,7 @@ struct System {
     gateway: Context,
     processors: Context,
     episodes: std::cell::Cell<u64>,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl System {
@@ -71,14 +71,15 @@ impl System {
             .args(Program::Processors, args)
             .start(&servers)
             .unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (gateway, processors) = runtime.block_on(async {
             let creds = stack.creds();
             let gateway = context(&stack, &creds.gateway, "gateway").await;
             (gateway, context(&stack, &creds.processors, "processors").await)
         });
         let episodes = std::cell::Cell::new(100);
-        let system = Self { double, stack, runtime, gateway, processors, episodes, folder };
+        let system = Self { double, stack, runtime, gateway, processors, episodes, _folder: folder };
         system.furnish();
         system
     }
@@ -91,7 +92,7 @@ impl System {
             let fact = Fact::Team { id: TEAM.parse().unwrap(), value: Some(Team { name: name.clone() }) };
             self.try_put(team(), fact).map(Some)
         });
-        for (user, role) in [("olga", Role::Owner), ("vera", Role::Viewer), ("adam", Role::Admin)] {
+        for (user, role) in [("olga", Role::Owner), ("vera", Role::Viewer), ("adam", Role::Owner)] {
             self.user(user, false);
             self.member(user, Some(role));
         }
@@ -303,7 +304,10 @@ impl System {
 impl Drop for System {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("the double's journal: {:#?}", self.double.journal("").iter().rev().take(6).collect::<Vec<_>>());
+            println!(
+                "the double's journal: {:#?}",
+                self.double.journal("").iter().rev().take(6).collect::<Vec<_>>()
+            );
             println!("{}", self.log());
             return;
         }
@@ -312,8 +316,6 @@ impl Drop for System {
         let error = log.lines().find(|line| line.contains(" ERROR "));
         assert!(error.is_none(), "{}", error.unwrap_or_default());
         assert!(!log.contains("AAF"), "a token stands in the log");
-        let (alerts, journal) = (ALERTS, JOURNAL);
-        assert!(self.folder.path().exists(), "{alerts} and {journal} were in it");
     }
 }
 
@@ -341,7 +343,10 @@ fn a_chat_is_linked_once_and_everything_can_be_asked_from_it() {
     let system = System::start();
     let link = system.offer("phone", "olga");
     let linked = system.ask(OLGA, &link);
-    assert_eq!(linked, "Linked: alerts of Night & <Watch> for phone <1> arrive here.\n/help tells what can be asked.");
+    assert_eq!(
+        linked,
+        "Linked: alerts of Night & <Watch> for phone <1> arrive here.\n/help tells what can be asked."
+    );
     let chat = system.chat_of("phone").unwrap();
     assert_eq!((chat.chat, chat.telegram_user, chat.is_group), (OLGA, OLGA, false));
     let revision = system.facts().chats.revision(&"phone".parse().unwrap());
@@ -350,31 +355,47 @@ fn a_chat_is_linked_once_and_everything_can_be_asked_from_it() {
     assert!(used.starts_with("This link was used already"), "{used}");
     let late = system.offer_until("watch", "olga", UnixMs(now().0 - 1));
     assert!(system.ask(STRANGER, &late).starts_with("This link has expired"));
-    assert_eq!(system.facts().chats.revision(&"phone".parse().unwrap()), revision, "nothing was recorded again");
+    assert_eq!(
+        system.facts().chats.revision(&"phone".parse().unwrap()),
+        revision,
+        "nothing was recorded again"
+    );
     let told = system.audit_of(Action::ChatLink);
     assert_eq!(told.len(), 1, "{told:#?}");
     let deed = &told[0].deed;
-    assert_eq!((deed.actor.as_ref().unwrap().as_str(), deed.via, deed.outcome), ("olga", Via::Chat, Outcome::Done));
+    assert_eq!(
+        (deed.actor.as_ref().unwrap().as_str(), deed.via, deed.outcome),
+        ("olga", Via::Chat, Outcome::Done)
+    );
     assert_eq!((deed.from.as_deref(), deed.object.as_str()), (Some("telegram:42"), "phone"));
 
     assert!(system.ask(OLGA, "/help").contains("/silence web-1 2h"));
     system.view("web-1", 97.0, 0);
     system.view("web-2", 12.0, 240_000);
     let hosts = system.ask(OLGA, "/hosts");
-    assert!(hosts.starts_with("Hosts of Night & <Watch>: 3, 1 report, 1 silent, 0 paused, 1 waiting"), "{hosts}");
+    assert!(
+        hosts.starts_with("Hosts of Night & <Watch>: 3, 1 report, 1 silent, 0 paused, 1 waiting"),
+        "{hosts}"
+    );
     assert!(hosts.contains("✓ Web <b>1</b>") && hosts.contains("‼ Web 2 silent for 4 min"), "{hosts}");
     assert!(hosts.contains("… db-1 never reported"), "{hosts}");
     let stats = system.ask(OLGA, "/stats@watch_700100_bot");
-    assert!(stats.contains("Web <b>1</b> CPU 97 %, memory 55 %, disk 45 %, load 1.42"), "{stats}");
+    assert!(stats.contains("Web <b>1</b> CPU 97 %, memory 54 %, disk 69 %, load 1.42"), "{stats}");
     let stats = system.ask(OLGA, "/stats web-1");
-    assert!(stats.contains("CPU 97 %, waiting for disks 2 %") && stats.contains("disk / 45 %, 51.0 GiB free"), "{stats}");
+    assert!(
+        stats.contains("CPU 97 %, waiting for disks 2 %") && stats.contains("disk / 45 %, 51.0 GiB free"),
+        "{stats}"
+    );
     assert!(system.ask(OLGA, "/stats nothing").contains("no such host"));
     assert_eq!(system.ask(OLGA, "/alerts"), "Alerts of Night & <Watch>: nothing is open");
 
     system.fire("cpu", "web-1", "warning");
     system.fire("disk", "db-1", "critical");
     let alerts = system.until_open(OLGA, 2);
-    assert!(alerts.contains("1. ‼ CRITICAL db-1 Rule & disk {mount=\"/srv <x>\"}, 97.2, for 1 min"), "{alerts}");
+    assert!(
+        alerts.contains("1. ‼ CRITICAL db-1 Rule & disk {mount=\"/srv <x>\"}, 97.2, for 1 min"),
+        "{alerts}"
+    );
     assert!(alerts.contains("2. ⚠ WARNING Web <b>1</b> Rule & cpu"), "{alerts}");
     let warn = system.ask(OLGA, "/warn");
     assert!(warn.contains("‼ CRITICAL db-1") && warn.contains("⚠ Web <b>1</b> CPU 97 %"), "{warn}");
@@ -398,9 +419,241 @@ fn a_chat_is_linked_once_and_everything_can_be_asked_from_it() {
     assert!(system.ask(OLGA, "/silence").starts_with("What?"));
     assert!(system.ask(OLGA, "/silence web").starts_with("Which of these?"));
     let facts = system.facts();
-    let silences: Vec<_> = facts.silences.iter().map(|(_, it)| (it.author.as_str(), it.matchers.len())).collect();
+    let silences: Vec<_> =
+        facts.silences.iter().map(|(_, it)| (it.author.as_str(), it.matchers.len())).collect();
     assert_eq!(silences.len(), 2, "{silences:?}");
     assert!(silences.iter().all(|(author, _)| *author == "olga"), "{silences:?}");
     assert_eq!(system.audit_of(Action::SilenceCreate).len(), 2);
     assert!(system.ask(OLGA, "/reboot web-1").contains("no such command"));
+}
+
+#[test]
+fn a_chat_that_nobody_linked_hears_nothing_and_the_audit_hears_of_it_once() {
+    let system = System::start();
+    system.fire("cpu", "web-1", "warning");
+    system.link("phone", "olga", OLGA, OLGA);
+    system.until_open(OLGA, 1);
+    for text in ["/alerts", "/ack all", "/start", "/start a-guess", "/silence web-1", "hello", "/help"] {
+        system.double.with(|it| it.say(BOT, STRANGER, STRANGER, "", text));
+    }
+    let list = system.ask(OLGA, "/alerts");
+    assert!(!list.contains("looks after"), "{list}");
+    assert_eq!(system.double.messages(STRANGER), Vec::<String>::new());
+    let unknown = system.audit_of(Action::ChatUnknown);
+    assert_eq!(unknown.len(), 1, "{unknown:#?}");
+    let deed = &unknown[0].deed;
+    assert_eq!((deed.actor.as_ref(), deed.via, deed.outcome), (None, Via::Nobody, Outcome::Refused));
+    assert_eq!((deed.from.as_deref(), deed.object.as_str()), (Some("telegram:99"), "telegram:99"));
+    let facts = system.facts();
+    assert_eq!((facts.acknowledgements.iter().count(), facts.silences.iter().count()), (0, 0));
+}
+
+/// A message with buttons for these episodes, as the bot would have sent it to a chat.
+fn buttons(chat: i64, episode: &str) -> (Value, String) {
+    let hash = Sha256::digest(episode.as_bytes());
+    let data = format!("a{}", BASE64URL_NOPAD.encode(&hash[..5]));
+    let kind = if chat < 0 { "group" } else { "private" };
+    let button = json!({ "text": "Acknowledge", "callback_data": data });
+    let message = json!({
+        "message_id": 5, "date": 1_700_000_000, "text": "an alert",
+        "chat": { "id": chat, "type": kind, "title": "A group", "first_name": "A person" },
+        "from": { "id": BOT, "is_bot": true, "first_name": "Watch" },
+        "reply_markup": { "inline_keyboard": [[button]] },
+    });
+    (message, data)
+}
+
+#[test]
+fn only_who_may_change_the_team_acts_from_a_chat() {
+    let system = System::start();
+    system.link("vera", "vera", VERA, VERA);
+    system.link("phone", "olga", OLGA, OLGA);
+    system.link("group", "olga", GROUP, OLGA);
+    let first = system.fire("cpu", "web-1", "warning");
+    let episode = system.next_episode();
+    let second = system.transition("disk", "db-1", "critical", "fired", episode);
+    system.until_open(OLGA, 2);
+    let none = |why: &str| assert_eq!(system.facts().acknowledgements.iter().count(), 0, "{why}");
+    let press = |chat: i64, from: i64, episode: &str| {
+        let (message, data) = buttons(chat, episode);
+        system.press(|double| _ = double.with(|it| it.press_data(BOT, &message, from, &data)))
+    };
+    assert!(system.ask(VERA, "/alerts").contains("1. "), "a viewer looks");
+    assert!(system.ask(VERA, "/ack all").starts_with("You may look and change nothing"));
+    assert!(system.ask(VERA, "/silence web-1").starts_with("You may look and change nothing"));
+    assert!(press(VERA, VERA, &first).starts_with("You may look"));
+    assert!(press(STRANGER, STRANGER, &first).starts_with("This chat is not linked"), "forwarded");
+    assert!(press(STRANGER, OLGA, &first).starts_with("This chat is not linked"), "forwarded by one who may");
+    assert!(press(GROUP, STRANGER, &first).starts_with("Only who linked a chat"));
+    assert!(press(GROUP, VERA, &first).starts_with("You may look"), "a viewer is one in a group, too");
+    assert!(system.ask_as(GROUP, STRANGER, "/ack all").starts_with("Only who linked a chat"));
+    none("who may not does nothing");
+    let refused = system.audit_of(Action::Refused);
+    let actors: Vec<_> =
+        refused.iter().map(|it| it.deed.actor.as_ref().map(|it| it.as_str().to_owned())).collect();
+    assert_eq!(
+        actors,
+        [Some("vera".to_owned()), None, Some("vera".to_owned())],
+        "one line for each who and where"
+    );
+
+    assert_eq!(press(GROUP, OLGA, &first), "You look after 1 alert.");
+    let told = system.audit_of(Action::AlertAcknowledge);
+    assert_eq!((told.len(), told[0].deed.actor.as_ref().unwrap().as_str()), (1, "olga"));
+    assert_eq!(press(GROUP, OLGA, &first), "Somebody looks after it already.");
+    system.transition("disk", "db-1", "critical", "resolved", episode);
+    system.until_open(OLGA, 1);
+    assert_eq!(press(OLGA, OLGA, &second), "It is over already: nothing was done.");
+    assert_eq!(system.facts().acknowledgements.iter().count(), 1);
+
+    system.member("olga", None);
+    assert!(system.ask(OLGA, "/alerts").starts_with("Who linked this chat belongs to the team no longer"));
+    assert!(press(OLGA, OLGA, &first).starts_with("Who linked this chat"));
+    system.member("olga", Some(Role::Admin));
+    assert!(system.ask(OLGA, "/alerts").contains("1. "));
+    system.user("olga", true);
+    assert!(system.ask(OLGA, "/alerts").starts_with("Who linked this chat belongs to the team no longer"));
+}
+
+#[test]
+fn an_update_that_comes_again_changes_nothing() {
+    let mut system = System::start();
+    system.link("phone", "olga", OLGA, OLGA);
+    system.fire("cpu", "web-1", "warning");
+    system.until_open(OLGA, 1);
+    let silence = system.double.with(|it| it.say(BOT, OLGA, OLGA, "", "/silence web-2 2h"));
+    let ack = system.double.with(|it| it.say(BOT, OLGA, OLGA, "", "/ack"));
+    system.wait("both answers", || {
+        let last = system.double.messages(OLGA).pop().unwrap_or_default();
+        if last.contains("olga looks after") { Ok(Some(())) } else { Err(last) }
+    });
+    system.settle();
+    let count = |system: &System| {
+        let facts = system.facts();
+        let (revisions, silences) = (facts.acknowledgements.all().count(), facts.silences.all().count());
+        (
+            revisions,
+            silences,
+            system.audit_of(Action::SilenceCreate).len(),
+            system.audit_of(Action::AlertAcknowledge).len(),
+        )
+    };
+    let before = count(&system);
+    assert_eq!(before, (1, 1, 1, 1));
+    let answers = system.double.messages(OLGA).len();
+    for update in [silence, ack] {
+        assert!(system.double.with(|it| it.replay(BOT, update)));
+    }
+    system.settle();
+    assert_eq!(system.double.messages(OLGA).len(), answers, "it is remembered");
+    // A killed program remembers nothing, and what it did not confirm comes again.
+    system.stack.kill9(Program::Processors).unwrap();
+    for update in [silence, ack] {
+        assert!(system.double.with(|it| it.replay(BOT, update)));
+    }
+    system.stack.start(Program::Processors).unwrap();
+    system.wait("both answers again", || {
+        let count = system.double.messages(OLGA).len();
+        if count == answers + 2 { Ok(Some(())) } else { Err(format!("{count} of {}", answers + 2)) }
+    });
+    assert_eq!(count(&system), before, "recorded once, told to the audit once");
+}
+
+#[test]
+fn a_token_that_changes_while_it_is_polled_loses_no_update_and_handles_none_twice() {
+    let system = System::start();
+    let (old, new) = ("700200:AAF-old", "700200:AAF-new");
+    let own = 700_200;
+    system.double.with(|it| it.add_token(old));
+    let secret = system.own_bot(old);
+    let named = |secret: u64| {
+        system.wait("the name of the team's own bot", || {
+            let state = system.facts().bot_states.get(&TEAM.parse().unwrap()).cloned();
+            let is_it = |it: &&watchkeeper_schemas::receiver::BotState| it.secret == Some(secret);
+            match state.as_ref().filter(is_it) {
+                Some(state) => Ok(Some(state.clone())),
+                None => Err(format!("{state:?}")),
+            }
+        })
+    };
+    assert_eq!(named(secret).username.as_deref(), Some("watch_700200_bot"));
+    let start = system.offer("phone", "olga");
+    system.double.with(|it| it.say(own, OLGA, OLGA, "", &start));
+    system.wait("the link", || Ok(system.chat_of("phone")));
+    let say = |from: usize, to: usize| {
+        for n in from..to {
+            system.double.with(|it| it.say(own, OLGA, OLGA, "", &format!("/silence web-2 {n}m")));
+        }
+    };
+    say(1, 4);
+    system.double.with(|it| it.add_token(new));
+    let secret = system.own_bot(new);
+    say(4, 6);
+    assert_eq!(named(secret).username.as_deref(), Some("watch_700200_bot"));
+    system.double.with(|it| it.revoke_token(old));
+    say(6, 8);
+    system.wait("every answer", || {
+        let messages = system.double.messages(OLGA);
+        let silent = messages.iter().filter(|it| it.starts_with("✓ silent")).count();
+        if silent == 7 { Ok(Some(())) } else { Err(format!("{messages:?}")) }
+    });
+    let facts = system.facts();
+    let mut minutes: Vec<_> =
+        facts.silences.iter().map(|(_, it)| (it.until.0 - it.from.0) / 60_000).collect();
+    minutes.sort_unstable();
+    assert_eq!(minutes, [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(system.audit_of(Action::SilenceCreate).len(), 7);
+
+    let secret = system.own_bot("700300:AAF-nobody-knows");
+    let state = named(secret);
+    assert_eq!(state.username, None);
+    assert!(state.refusal.as_deref().is_some_and(|it| it.contains("Unauthorized")), "{state:?}");
+    let secret = system.own_bot("no token/../at all");
+    assert!(named(secret).refusal.is_some_and(|it| it.contains("cannot be opened")));
+}
+
+#[test]
+fn what_telegram_limits_or_breaks_is_waited_for() {
+    let system = System::start();
+    system.link("phone", "olga", OLGA, OLGA);
+    let limited = Fault {
+        method: Some("sendMessage".to_owned()),
+        chat: None,
+        what: Wrong::TooMany,
+        times: 1,
+        retry_after: 3,
+    };
+    system.double.with(|it| it.fault(limited.clone()));
+    system.ask(OLGA, "/help");
+    let sent: Vec<_> = system.double.journal("sendMessage");
+    let [.., refused, taken] = sent.as_slice() else { panic!("{sent:?}") };
+    assert_eq!((refused.code, taken.code), (429, 200));
+    let waited = taken.time_ms - refused.time_ms;
+    assert!((3000..5000).contains(&waited), "{waited} ms");
+    for what in [Wrong::BadGateway, Wrong::Reset, Wrong::TooMany] {
+        let method = Some("getUpdates".to_owned());
+        system.double.with(|it| it.fault(Fault { method, what, retry_after: 1, ..limited.clone() }));
+        assert!(system.ask(OLGA, "/alerts").contains("nothing is open"), "{what:?}");
+    }
+    let log = system.log();
+    let troubles: Vec<&str> = log.lines().filter(|line| line.contains("updates cannot be read")).collect();
+    assert!(troubles.len() >= 2 && troubles.len() <= 4, "told once each: {troubles:#?}");
+}
+
+#[test]
+fn a_group_that_becomes_a_supergroup_stays_linked() {
+    let system = System::start();
+    system.link("group", "olga", GROUP, OLGA);
+    let to = -1_000_000_000_500;
+    system.double.with(|it| it.migrate(BOT, GROUP, to, true));
+    system.wait("the link to the new group", || match system.chat_of("group") {
+        Some(chat) if chat.chat == to => Ok(Some(())),
+        other => Err(format!("{other:?}")),
+    });
+    assert!(system.ask_as(to, OLGA, "/alerts@watch_700100_bot").contains("nothing is open"));
+    let before = system.double.messages(to).len();
+    system.double.with(|it| it.say(BOT, to, OLGA, "", "/alerts@another_bot"));
+    system.double.with(|it| it.say(BOT, to, OLGA, "", "just words"));
+    system.ask_as(to, OLGA, "/help");
+    assert_eq!(system.double.messages(to).len(), before + 1, "what is not for it is not answered");
 }

@@ -37,15 +37,21 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
         let is_held = match lease.hold().await {
             Ok(is_held) => is_held,
             Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "the lease is not known to be held");
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "the lease is not known to be held"
+                );
                 lease.is_held()
             }
         };
-        let served =
-            Served { context: context.clone(), facts: facts.clone(), episodes: episodes.clone(), bots: bots.clone() };
-        let serving = async {
-            if is_held { serve(&mut keeper, served).await } else { std::future::pending().await }
+        let served = Served {
+            context: context.clone(),
+            facts: facts.clone(),
+            episodes: episodes.clone(),
+            bots: bots.clone(),
         };
+        let serving =
+            async { if is_held { serve(&mut keeper, served).await } else { std::future::pending().await } };
         let lost = async {
             loop {
                 tokio::time::sleep(LEASE_EVERY).await;

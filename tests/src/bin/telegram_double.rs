@@ -38,7 +38,9 @@ fn main() -> ExitCode {
 
 fn run(line: Line) -> std::io::Result<()> {
     if !line.listen.ip().is_loopback() {
-        return Err(std::io::Error::other("--listen: expected an address of this machine alone, as 127.0.0.1:0"));
+        return Err(std::io::Error::other(
+            "--listen: expected an address of this machine alone, as 127.0.0.1:0",
+        ));
     }
     let mut tokens = line.token;
     if let Some(file) = &line.token_file {

@@ -121,7 +121,9 @@ fn chat(state: &State, chat: i64) -> Value {
 }
 
 fn post(state: &mut State, what: &str, body: &[u8]) -> Result<Value, String> {
-    let done = |update: Option<i64>| update.map(|id| json!({ "update": id })).ok_or("there is no such thing".to_owned());
+    let done = |update: Option<i64>| {
+        update.map(|id| json!({ "update": id })).ok_or("there is no such thing".to_owned())
+    };
     match what {
         "say" => {
             let Say { bot, chat, from, title, text } = read(body)?;
@@ -148,7 +150,11 @@ fn post(state: &mut State, what: &str, body: &[u8]) -> Result<Value, String> {
         }
         "token" => {
             let Token { token, revoke } = read(body)?;
-            if revoke { state.revoke_token(&token) } else { state.add_token(&token) }
+            if revoke {
+                state.revoke_token(&token)
+            } else {
+                state.add_token(&token)
+            }
             Ok(json!({ "username": state.username(&token) }))
         }
         "block" => {

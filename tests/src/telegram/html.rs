@@ -23,7 +23,20 @@ pub struct Parsed {
 }
 
 const TAGS: [&str; 15] = [
-    "b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "tg-spoiler", "a", "code", "pre", "blockquote",
+    "b",
+    "strong",
+    "i",
+    "em",
+    "u",
+    "ins",
+    "s",
+    "strike",
+    "del",
+    "tg-spoiler",
+    "a",
+    "code",
+    "pre",
+    "blockquote",
     "span",
 ];
 /// Inside these Telegram looks for no links of its own.
@@ -143,7 +156,19 @@ mod tests {
         let parsed = parse("<b>a &lt; b</b> <a href=\"https://x.org/?a&amp;b\">x</a>").unwrap();
         assert_eq!(parsed.text, "a < b x");
         assert_eq!(parsed.entities[1].href.as_deref(), Some("https://x.org/?a&b"));
-        for bad in ["<b>", "</b>", "<b></i>", "<script>", "a < b", "a & b", "a > b", "&nbsp;", "<a>x</a>", "<b x>y</b>", "&lt"] {
+        for bad in [
+            "<b>",
+            "</b>",
+            "<b></i>",
+            "<script>",
+            "a < b",
+            "a & b",
+            "a > b",
+            "&nbsp;",
+            "<a>x</a>",
+            "<b x>y</b>",
+            "&lt",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

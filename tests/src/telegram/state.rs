@@ -246,7 +246,9 @@ impl State {
     fn chat_json(&self, id: i64) -> Value {
         let title = self.chats.get(&id).map_or("", |chat| &chat.title);
         match id {
-            0.. => json!({ "id": id, "type": "private", "first_name": if title.is_empty() { "Olga" } else { title } }),
+            0.. => {
+                json!({ "id": id, "type": "private", "first_name": if title.is_empty() { "Olga" } else { title } })
+            }
             ..=-1_000_000_000_000 => json!({ "id": id, "type": "supergroup", "title": title }),
             _ => json!({ "id": id, "type": "group", "title": title }),
         }
@@ -270,7 +272,14 @@ impl State {
     }
 
     /// Somebody presses a button of a message: one whose words begin so, or one with this data. Returns the update's id.
-    pub fn press(&mut self, bot: i64, chat: i64, from: i64, message: Option<i64>, button: &str) -> Option<i64> {
+    pub fn press(
+        &mut self,
+        bot: i64,
+        chat: i64,
+        from: i64,
+        message: Option<i64>,
+        button: &str,
+    ) -> Option<i64> {
         let of_chat = self.messages.range((chat, i64::MIN)..=(chat, i64::MAX)).rev();
         let has_buttons = |it: &Value| it["reply_markup"]["inline_keyboard"].is_array();
         let found = match message {
@@ -438,7 +447,7 @@ impl State {
             "date": now_ms() / 1000,
             "chat": self.chat_json(id),
             "from": { "id": bot, "is_bot": true, "first_name": "Watch" },
-            "text": body["text"],
+            "text": parse(body["text"].as_str().unwrap_or_default()).map(|it| it.text).unwrap_or_default(),
         });
         if body["reply_markup"].is_object() {
             merge(&mut message, json!({ "reply_markup": body["reply_markup"] }));
@@ -451,7 +460,9 @@ impl State {
         let known = body["callback_query_id"].as_str().is_some_and(|id| self.queries.contains(id));
         let chars = body["text"].as_str().map_or(0, |text| text.chars().count());
         match (known, chars) {
-            (false, _) => bad(400, "Bad Request: query is too old and response timeout expired or query ID is invalid"),
+            (false, _) => {
+                bad(400, "Bad Request: query is too old and response timeout expired or query ID is invalid")
+            }
             (true, too_many) if too_many > TOAST_CHARS_MAX => bad(400, "Bad Request: MESSAGE_TOO_LONG"),
             (true, _) => good(json!(true)),
         }
@@ -472,7 +483,11 @@ impl State {
             merge(message, json!({ "text": body["text"] }));
         }
         merge(message, json!({ "reply_markup": body["reply_markup"] }));
-        if *message == before { bad(400, "Bad Request: message is not modified") } else { good(message.clone()) }
+        if *message == before {
+            bad(400, "Bad Request: message is not modified")
+        } else {
+            good(message.clone())
+        }
     }
 
     /// A call for updates begins: those it confirms go, the call before it ends.
@@ -512,7 +527,8 @@ impl State {
     }
 
     pub(super) fn poll_fault(&mut self) -> Option<Fault> {
-        let is_for_polls = |it: &Fault| it.method.as_deref().is_some_and(|of| of.eq_ignore_ascii_case("getUpdates"));
+        let is_for_polls =
+            |it: &Fault| it.method.as_deref().is_some_and(|of| of.eq_ignore_ascii_case("getUpdates"));
         self.faults.iter().any(is_for_polls).then(|| self.take_fault("getUpdates", None)).flatten()
     }
 }
@@ -523,7 +539,9 @@ fn check_text(body: &Value) -> Result<(), String> {
     };
     let shown = match body["parse_mode"].as_str() {
         None => text.to_owned(),
-        Some("HTML") => parse(text).map_err(|error| format!("Bad Request: can't parse entities: {error}"))?.text,
+        Some("HTML") => {
+            parse(text).map_err(|error| format!("Bad Request: can't parse entities: {error}"))?.text
+        }
         Some(_) => return Err("Bad Request: unsupported parse_mode".to_owned()),
     };
     // Stricter than Telegram: what is sent counts, too.
@@ -545,7 +563,9 @@ fn check_buttons(markup: &Value) -> Result<(), String> {
         if let Some(url) = button["url"].as_str()
             && !is_good_url(url)
         {
-            return Err(format!("Bad Request: inline keyboard button URL '{url}' is invalid: Wrong HTTP URL"));
+            return Err(format!(
+                "Bad Request: inline keyboard button URL '{url}' is invalid: Wrong HTTP URL"
+            ));
         }
     }
     Ok(())

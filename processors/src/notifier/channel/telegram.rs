@@ -62,12 +62,7 @@ impl Chat {
         if let Err(wait) = self.pace.take(self.chat, self.is_group, Instant::now()) {
             if wait > PAUSE_MAX {
                 let detail = "held back here: Telegram takes no more messages at once".to_owned();
-                return Reply {
-                    answer: AnswerWord::NotNow,
-                    detail,
-                    message: None,
-                    retry_after: Some(wait),
-                };
+                return Reply { answer: AnswerWord::NotNow, detail, message: None, retry_after: Some(wait) };
             }
             if tokio::time::timeout_at(until, self.pace.wait(self.chat, self.is_group)).await.is_err() {
                 return not_now("held back here: Telegram takes no more messages at once".to_owned(), None);
@@ -82,7 +77,9 @@ impl Chat {
             match call(&self.bot, &payload, within).await {
                 Err(Trouble::Moved { to: moved }) if to == self.chat => to = moved,
                 // What wakes people must not depend on how it looks.
-                Err(Trouble::Refused { code: 400, description }) if !is_bare && is_about_form(&description) => {
+                Err(Trouble::Refused { code: 400, description })
+                    if !is_bare && is_about_form(&description) =>
+                {
                     tracing::error!(description, "Telegram refuses the form of a message; it goes without");
                     is_bare = true;
                 }
@@ -150,8 +147,15 @@ pub(crate) fn without_preview() -> LinkPreviewOptions {
     }
 }
 
+/// The text of a message as it is sent.
+#[must_use]
+pub fn html(bot: &Bot, message: &Message) -> String {
+    form(bot, message).text.as_str().to_owned()
+}
+
 fn form(bot: &Bot, message: &Message) -> Form {
-    let repeat = if message.possible_repeat { "(possible repeat: an earlier one may have arrived)\n" } else { "" };
+    let repeat =
+        if message.possible_repeat { "(possible repeat: an earlier one may have arrived)\n" } else { "" };
     match &message.body {
         Body::Test { by, link } => {
             let text = Html::new()
@@ -167,7 +171,7 @@ fn form(bot: &Bot, message: &Message) -> Form {
         }
         Body::Alerts { lines, link } => {
             let head = match lines.as_slice() {
-                [_] => Html::new().plain(repeat),
+                [_] => Html::new().plain(repeat.trim_end()),
                 lines => {
                     let head = Html::new().plain(repeat).bold(&format!("{} alerts", lines.len()));
                     head.plain(" of ").foreign(&message.team_name, NAME_UNITS_MAX)

@@ -75,7 +75,11 @@ struct Parameters {
 ///
 /// # Errors
 /// Whatever there is instead of a result.
-pub async fn call<P: Payload + Serialize>(bot: &Bot, payload: &P, within: Duration) -> Result<Value, Trouble> {
+pub async fn call<P: Payload + Serialize>(
+    bot: &Bot,
+    payload: &P,
+    within: Duration,
+) -> Result<Value, Trouble> {
     let mut address = bot.api_url();
     // Telegram's address was parsed as one of HTTP, which has a path.
     if let Ok(mut path) = address.path_segments_mut() {
@@ -113,7 +117,11 @@ fn of_transport(error: RequestError) -> Trouble {
         source = cause.source();
     }
     let words = words.join(": ");
-    if error.is_connect() || error.is_builder() { Trouble::Unreachable(words) } else { Trouble::Unanswered(words) }
+    if error.is_connect() || error.is_builder() {
+        Trouble::Unreachable(words)
+    } else {
+        Trouble::Unanswered(words)
+    }
 }
 
 fn read(code: u16, text: &[u8]) -> Result<Value, Trouble> {

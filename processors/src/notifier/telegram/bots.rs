@@ -18,7 +18,7 @@ use watchkeeper_nats::OpeningKey;
 use watchkeeper_schemas::ids::TeamId;
 use watchkeeper_schemas::journal::{Fact, JournalEvent};
 use watchkeeper_schemas::quantity::UnixMs;
-use watchkeeper_schemas::receiver::{BotState, Chat, ChannelSecret};
+use watchkeeper_schemas::receiver::{BotState, ChannelSecret, Chat};
 use watchkeeper_schemas::registry::Registry;
 use watchkeeper_schemas::subjects::{self, JournalScope};
 use watchkeeper_streams::journal::{RecordError, record};
@@ -57,7 +57,10 @@ impl Serving {
 /// Without the token.
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serving").field("bot", &self.id()).field("secret", &self.secret).finish_non_exhaustive()
+        f.debug_struct("Serving")
+            .field("bot", &self.id())
+            .field("secret", &self.secret)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,10 +88,17 @@ impl Bots {
         Some(channel::Chat { bot, pace, chat: chat.chat, is_group: chat.is_group })
     }
 
-    /// The teams that a token serves.
-    pub(super) fn teams(&self, token: &str) -> Vec<TeamId> {
+    /// The teams that a bot serves, by its id: what was told under its last token is answered under the next.
+    pub(super) fn teams(&self, id: &str) -> Vec<TeamId> {
         let table = self.0.borrow();
-        table.iter().filter(|(_, it)| it.bot.token() == token).map(|(team, _)| team.clone()).collect()
+        table.iter().filter(|(_, it)| it.id() == id).map(|(team, _)| team.clone()).collect()
+    }
+
+    /// The same bot with the token that it has now.
+    pub(super) fn newest(&self, serving: &Serving) -> Serving {
+        let table = self.0.borrow();
+        let same = table.values().find(|it| it.id() == serving.id());
+        same.unwrap_or(serving).clone()
     }
 }
 
@@ -165,7 +175,8 @@ impl Keeper {
             };
             if let Some(token) = token {
                 let pace = self.paces.entry(bot_id(&token).to_owned()).or_default().clone();
-                let bot = Bot::with_client(token, self.first.client().clone()).set_api_url(self.first.api_url());
+                let bot =
+                    Bot::with_client(token, self.first.client().clone()).set_api_url(self.first.api_url());
                 table.insert(team.clone(), Serving { bot, pace, secret });
             }
         }
@@ -236,11 +247,8 @@ impl Keeper {
     /// What is true of a team's bot as far as it is known; nothing where Telegram was not asked yet.
     fn state(&self, team: &TeamId, own: Option<u64>) -> Option<Option<BotState>> {
         let table = self.table.borrow();
-        let refused = |refusal: &str, secret| BotState {
-            username: None,
-            refusal: Some(refusal.to_owned()),
-            secret,
-        };
+        let refused =
+            |refusal: &str, secret| BotState { username: None, refusal: Some(refusal.to_owned()), secret };
         match (self.source(own), table.get(team)) {
             (Source::None, _) => Some(None),
             (Source::Own(secret), None) => {
@@ -306,7 +314,9 @@ pub(super) async fn name(bot: &Bot) -> Result<Name, Trouble> {
             let username = me["username"].as_str().map(str::to_owned);
             username.map(Name::Called).ok_or_else(|| Trouble::Unanswered("a bot without a name".to_owned()))
         }
-        Err(trouble @ Trouble::Refused { code: 401 | 403 | 404, .. }) => Ok(Name::Refused(trouble.to_string())),
+        Err(trouble @ Trouble::Refused { code: 401 | 403 | 404, .. }) => {
+            Ok(Name::Refused(trouble.to_string()))
+        }
         Err(trouble) => Err(trouble),
     }
 }

@@ -18,8 +18,8 @@ use teloxide::payloads::{
     EditMessageReplyMarkupSetters as _, SendMessage, SendMessageSetters as _,
 };
 use teloxide::types::{
-    CallbackQuery, Chat, ChatId, InlineKeyboardButtonKind, InlineKeyboardMarkup, Message, ParseMode, Recipient,
-    Update, UpdateKind,
+    CallbackQuery, Chat, ChatId, InlineKeyboardButtonKind, InlineKeyboardMarkup, Message, ParseMode,
+    Recipient, Update, UpdateKind,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -117,13 +117,18 @@ enum Seen {
 impl Chats {
     /// Handles one update to its end; what fails is logged, and whoever asked is told.
     pub(super) async fn handle(&mut self, serving: &Serving, username: &str, number: i64, update: Value) {
+        let serving = &self.bots.newest(serving);
         let key = format!("telegram {} {number}", serving.id());
         // From text: teloxide borrows the keys of what it reads.
         let kind = serde_json::from_str::<Update>(&update.to_string()).map(|update| update.kind);
         let kind = match kind {
             Ok(kind) if !matches!(kind, UpdateKind::Error(_)) => kind,
             Ok(_) | Err(_) => {
-                tracing::warn!(bot = serving.id(), number, "an update of Telegram cannot be read and is passed over");
+                tracing::warn!(
+                    bot = serving.id(),
+                    number,
+                    "an update of Telegram cannot be read and is passed over"
+                );
                 return;
             }
         };
@@ -155,19 +160,25 @@ impl Chats {
 
     async fn text(&mut self, serving: &Serving, asked: &Asked, command: &Command) {
         let Some(registry) = self.known().await else { return };
-        let teams = self.bots.teams(serving.bot.token());
+        let teams = self.bots.teams(serving.id());
         let views = match team_of(asked, &registry, &teams) {
             Some(team) if command.needs_views() => match views(&self.context, &team).await {
                 Ok(views) => views,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "LATEST cannot be read");
-                    self.send(serving, asked, &Html::new().plain("The numbers cannot be read now: try again.")).await;
+                    self.send(
+                        serving,
+                        asked,
+                        &Html::new().plain("The numbers cannot be read now: try again."),
+                    )
+                    .await;
                     return;
                 }
             },
             Some(_) | None => BTreeMap::new(),
         };
-        let plan = self.plan(serving, asked, &registry, &teams, &views, |known| answer(asked, command, known));
+        let plan =
+            self.plan(serving, asked, &registry, &teams, &views, |known| answer(asked, command, known));
         let words = self.carry_out(asked, plan, serving).await.0;
         if let Some(words) = words {
             self.send(serving, asked, &words).await;
@@ -176,13 +187,12 @@ impl Chats {
 
     async fn press(&mut self, serving: &Serving, asked: &Asked, query: CallbackQuery) {
         let Some(registry) = self.known().await else { return };
-        let teams = self.bots.teams(serving.bot.token());
+        let teams = self.bots.teams(serving.id());
         let press = query.data.as_deref().and_then(Press::read);
         let views = BTreeMap::new();
         let plan = self.plan(serving, asked, &registry, &teams, &views, |known| pressed(asked, press, known));
         let (words, mark) = self.carry_out(asked, plan, serving).await;
-        let toast: String =
-            words.unwrap_or_default().without_tags().chars().take(TOAST_CHARS_MAX).collect();
+        let toast: String = words.unwrap_or_default().without_tags().chars().take(TOAST_CHARS_MAX).collect();
         let answer = AnswerCallbackQuery::new(query.id.clone()).text(toast);
         self.tell(serving, &answer).await;
         if let Some(mark) = mark
@@ -210,7 +220,12 @@ impl Chats {
     }
 
     /// Records, tells the audit, and gives what is to be said then.
-    async fn carry_out(&mut self, asked: &Asked, plan: Plan, serving: &Serving) -> (Option<Html>, Option<String>) {
+    async fn carry_out(
+        &mut self,
+        asked: &Asked,
+        plan: Plan,
+        serving: &Serving,
+    ) -> (Option<Html>, Option<String>) {
         let Plan { mut say, deeds, refusal, listed, mark } = plan;
         if let Some((scope, told)) = refusal {
             let what = format!("{scope} {} {} {:?}", told.action.as_str(), told.object, told.actor);
@@ -233,7 +248,10 @@ impl Chats {
                 }
                 Err(RecordError::Conflict { .. }) if deed.may_be_there => {}
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "what a chat asked for is not recorded");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "what a chat asked for is not recorded"
+                    );
                     say = Some(Html::new().plain("It could not be recorded: try again."));
                     return (say, None);
                 }
@@ -263,7 +281,7 @@ impl Chats {
     /// A group became a supergroup: every link to it goes to its new id.
     async fn moved(&mut self, serving: &Serving, from: i64, to: i64) {
         let Some(registry) = self.known().await else { return };
-        for team in self.bots.teams(serving.bot.token()) {
+        for team in self.bots.teams(serving.id()) {
             let Some(facts) = registry.team(&team) else { continue };
             for (id, chat) in facts.chats.iter().filter(|(_, chat)| chat.chat == from) {
                 let value = Some(receiver::Chat { chat: to, ..chat.clone() });
@@ -272,7 +290,10 @@ impl Chats {
                 let event = JournalEvent { v: JOURNAL_VERSION, author, cause, time: now(), fact };
                 let scope = JournalScope::Team(team.clone());
                 if let Err(error) = record(&self.context, scope, &event, facts.chats.revision(id)).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the new id of a group is not recorded");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the new id of a group is not recorded"
+                    );
                 }
             }
         }
@@ -350,9 +371,7 @@ fn place(chat: &Chat) -> (i64, bool, String) {
 fn marked(query: &CallbackQuery, mark: &str) -> Option<EditMessageReplyMarkup> {
     let message = query.message.as_ref()?.regular_message()?;
     let mut rows = message.reply_markup()?.inline_keyboard.clone();
-    let is_pressed = |kind: &InlineKeyboardButtonKind| {
-        matches!(kind, InlineKeyboardButtonKind::CallbackData(data) if Some(data) == query.data.as_ref())
-    };
+    let is_pressed = |kind: &InlineKeyboardButtonKind| matches!(kind, InlineKeyboardButtonKind::CallbackData(data) if Some(data) == query.data.as_ref());
     let pressed = rows.iter_mut().flatten().find(|button| is_pressed(&button.kind))?;
     pressed.text = mark.chars().take(BUTTON_CHARS_MAX).collect();
     let edit = EditMessageReplyMarkup::new(Recipient::Id(message.chat.id), message.id);

@@ -197,7 +197,8 @@ pub fn is_public(address: &str) -> bool {
         return false;
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let has_odd = address.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>'));
+    let has_odd =
+        address.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>'));
     if has_odd || authority.contains('@') || authority.starts_with('[') {
         return false;
     }

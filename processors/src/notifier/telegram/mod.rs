@@ -50,7 +50,13 @@ struct Polled {
 /// an update that was cut off comes again.
 pub async fn serve(keeper: &mut Keeper, served: Served) {
     let Served { context, mut facts, episodes, bots } = served;
-    let chats = Chats { context, facts: facts.clone(), episodes, bots, memory: watch::Sender::new(Memory::default()) };
+    let chats = Chats {
+        context,
+        facts: facts.clone(),
+        episodes,
+        bots,
+        memory: watch::Sender::new(Memory::default()),
+    };
     let (told, mut names) = mpsc::channel(TOLD_MAX);
     let mut polls = JoinSet::new();
     // By Telegram's id of the bot: two tokens of one bot share its updates.
@@ -75,7 +81,10 @@ pub async fn serve(keeper: &mut Keeper, served: Served) {
                 }
             }
             if let Err(error) = keeper.record(&registry, now()).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the name of a bot is not recorded, trying again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the name of a bot is not recorded, trying again"
+                );
             }
         }
         tokio::select! {

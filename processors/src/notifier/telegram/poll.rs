@@ -63,7 +63,8 @@ pub(super) async fn poll(
     mut stop: watch::Receiver<bool>,
 ) -> (String, Progress) {
     let id = serving.id().to_owned();
-    let mut polling = Polling { serving, told, trouble: String::new(), backoff: Backoff::new(RETRY_FIRST, RETRY_MAX) };
+    let mut polling =
+        Polling { serving, told, trouble: String::new(), backoff: Backoff::new(RETRY_FIRST, RETRY_MAX) };
     loop {
         let username = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return (id, progress),
@@ -155,7 +156,11 @@ impl Polling {
     /// Told once; among it that another program polls the same bot.
     fn log(&mut self, trouble: &str) {
         if self.trouble != trouble {
-            tracing::warn!(bot = self.serving.id(), trouble, "Telegram's updates cannot be read, trying again");
+            tracing::warn!(
+                bot = self.serving.id(),
+                trouble,
+                "Telegram's updates cannot be read, trying again"
+            );
             trouble.clone_into(&mut self.trouble);
         }
     }

@@ -40,7 +40,8 @@ impl Press {
     /// Reads what a button carries; nothing where it is none of ours.
     #[must_use]
     pub fn read(data: &str) -> Option<(Self, BTreeSet<String>)> {
-        let press = [Self::Acknowledge, Self::Silence].into_iter().find(|it| data.starts_with(it.letter()))?;
+        let press =
+            [Self::Acknowledge, Self::Silence].into_iter().find(|it| data.starts_with(it.letter()))?;
         let hashes = data.get(1..).filter(|rest| rest.is_ascii() && !rest.is_empty())?;
         let hashes = hashes.as_bytes().chunks(HASH_CHARS);
         let hashes: BTreeSet<String> = hashes.map(|it| String::from_utf8_lossy(it).into_owned()).collect();
@@ -62,7 +63,10 @@ pub fn meant(episodes: &Episodes, team: &TeamId, hashes: &BTreeSet<String>) -> V
         let same = found.iter().filter(|(other, _)| Some(other) == hash).count();
         same == 1
     };
-    (0..found.len()).filter(|index| is_alone(*index)).filter_map(|index| Some(found.get(index)?.1.clone())).collect()
+    (0..found.len())
+        .filter(|index| is_alone(*index))
+        .filter_map(|index| Some(found.get(index)?.1.clone()))
+        .collect()
 }
 
 fn hash(id: &EpisodeId) -> String {

@@ -56,7 +56,9 @@ fn episodes_asked(linked: &Linked<'_>, known: &Known<'_>, which: &str) -> Result
         match numbered(known, word) {
             Some(id) => ids.push(id.clone()),
             None => {
-                return no("There is no such number in the list that was shown here last: /alerts shows it anew.");
+                return no(
+                    "There is no such number in the list that was shown here last: /alerts shows it anew.",
+                );
             }
         }
     }
@@ -86,7 +88,8 @@ fn acknowledge(
         };
         let name = alert_name(open, linked.facts);
         if let Some(by) = looked_after(linked, id, open) {
-            lines.push(Html::new().plain("= ").foreign(&by, NAME_UNITS_MAX).plain(" looks after ").and(&name));
+            lines
+                .push(Html::new().plain("= ").foreign(&by, NAME_UNITS_MAX).plain(" looks after ").and(&name));
             continue;
         }
         lines.push(
@@ -138,7 +141,9 @@ pub(super) fn silence_asked(asked: &Asked, linked: &Linked<'_>, known: &Known<'_
         return say(Html::new().plain("What? As /silence web-1 2h, or /silence 2 30m after /alerts."));
     }
     if ms == 0 || ms > SILENCE_MS_MAX {
-        return say(Html::new().plain("For how long? 1m to 30d, as 30m, 2h or 1d; longer ones are made on the page."));
+        return say(
+            Html::new().plain("For how long? 1m to 30d, as 30m, 2h or 1d; longer ones are made on the page.")
+        );
     }
     if let Some(id) = numbered(known, what) {
         return silence(asked, linked, known, user, std::slice::from_ref(id), ms);
@@ -193,7 +198,9 @@ fn silence(
 fn silenced(linked: &Linked<'_>, known: &Known<'_>, deeds: Vec<Deed>, names: &[Html], ms: u64) -> Plan {
     let current = linked.facts.silences.iter().filter(|(_, it)| it.until > known.now).count();
     if current + deeds.len() > SILENCES_MAX {
-        return say(Html::new().plain(&format!("A team has at most {SILENCES_MAX} silences that are not over.")));
+        return say(
+            Html::new().plain(&format!("A team has at most {SILENCES_MAX} silences that are not over."))
+        );
     }
     let until = watchkeeper_schemas::quantity::UnixMs(known.now.0.saturating_add(ms));
     let head = Html::new().plain(&format!("✓ silent for {}, until {}:", lasting(ms), moment(until)));

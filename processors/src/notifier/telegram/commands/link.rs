@@ -89,7 +89,11 @@ fn taken(asked: &Asked, hash: &str, known: &Known<'_>) -> Option<Plan> {
     let teams = known.teams.iter().filter_map(|team| known.registry.team(team));
     let mut taken = teams.flat_map(|facts| chats(facts).map(move |(id, chat)| (facts, id, chat)));
     let (facts, receiver, chat) = taken.find(|(_, _, chat)| chat.offer == hash)?;
-    if chat.chat == asked.chat { Some(say(welcome(facts, receiver))) } else { Some(refused("was used already")) }
+    if chat.chat == asked.chat {
+        Some(say(welcome(facts, receiver)))
+    } else {
+        Some(refused("was used already"))
+    }
 }
 
 fn refused(why: &str) -> Plan {

@@ -141,7 +141,9 @@ impl Command {
     pub fn needs_views(&self) -> bool {
         match self {
             Self::Stats(_) | Self::Hosts | Self::Warn => true,
-            Self::Start(_) | Self::Alerts | Self::Ack(_) | Self::Silence(_) | Self::Help | Self::Unknown => false,
+            Self::Start(_) | Self::Alerts | Self::Ack(_) | Self::Silence(_) | Self::Help | Self::Unknown => {
+                false
+            }
         }
     }
 }
@@ -248,9 +250,10 @@ fn actor<'a>(asked: &Asked, linked: &Linked<'a>) -> Result<&'a UserId, Box<Plan>
     let (who, text) = match linked.actor {
         Some((user, role)) if role >= Role::Admin => return Ok(user),
         Some((user, _)) => (Some(user), "You may look and change nothing: ask an admin of the team."),
-        None => {
-            (None, "Only who linked a chat of their own to this team may do this: on the page, below Receivers.")
-        }
+        None => (
+            None,
+            "Only who linked a chat of their own to this team may do this: on the page, below Receivers.",
+        ),
     };
     let told = told(asked, who, Action::Refused, Outcome::Refused, chat_name(asked.chat));
     let refusal = Some((JournalScope::Team(linked.team.clone()), told));

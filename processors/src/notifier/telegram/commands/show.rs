@@ -305,10 +305,12 @@ pub(super) fn warn(linked: &Linked<'_>, known: &Known<'_>) -> Html {
         let state = state(host, view, known.now);
         let name = Html::new().foreign(&host.name, NAME_UNITS_MAX);
         match (state, view) {
-            (State::Silent(_), _) => lines.push(Html::new().plain("‼ ").and(&name).plain(&format!(" {}", state.words()))),
-            (State::Reports(_), Some(view)) => lines.extend(high(view).into_iter().map(|it| {
-                Html::new().plain("⚠ ").and(&name).plain(" ").and(&it)
-            })),
+            (State::Silent(_), _) => {
+                lines.push(Html::new().plain("‼ ").and(&name).plain(&format!(" {}", state.words())))
+            }
+            (State::Reports(_), Some(view)) => lines.extend(
+                high(view).into_iter().map(|it| Html::new().plain("⚠ ").and(&name).plain(" ").and(&it)),
+            ),
             (State::Waiting | State::Paused | State::Reports(_), _) => {}
         }
     }
@@ -319,11 +321,7 @@ pub(super) fn warn(linked: &Linked<'_>, known: &Known<'_>) -> Html {
 /// Shares of a host that are near their end.
 fn high(view: &View) -> Vec<Html> {
     let is_high = |value: &Option<f64>| value.is_some_and(|it| it >= WARN_PCT);
-    let whole = [
-        ("CPU", view.cpu.usage_pct),
-        ("memory", view.memory.used_pct),
-        ("swap", view.swap.used_pct),
-    ];
+    let whole = [("CPU", view.cpu.usage_pct), ("memory", view.memory.used_pct), ("swap", view.swap.used_pct)];
     let whole = whole.into_iter().filter(|(_, value)| is_high(value));
     let mut lines: Vec<Html> =
         whole.map(|(name, value)| Html::new().plain(&format!("{name} {}", percent(value)))).collect();
