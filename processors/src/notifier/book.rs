@@ -17,7 +17,7 @@ const HELD_OF_ONE_LOW: usize = 1_000;
 /// What is read at once of what waits in NOTICES.
 const READ_TOGETHER_MAX: usize = 200;
 /// Episodes of a receiver of which it is remembered whether it heard of them.
-const TOLD_MAX: usize = 4_000;
+const TOLD_MAX: usize = 1_000;
 /// Everything younger is read again at a start: it says what the limits of channels leave.
 const KEPT_MS: u64 = 120_000;
 /// A call begins so long after its attempt was written at the latest, and then has this long: e-mail takes longest.
@@ -175,6 +175,8 @@ impl Book {
 
     fn note(&mut self, sequence: u64, since: UnixMs, record: Record) {
         let to = record.to();
+        // Another program's clock may be ahead.
+        let written = |time: UnixMs| if sequence == 0 { time } else { time.min(since) };
         match record {
             Record::Intent(it) => {
                 if it.shadow {
@@ -200,11 +202,13 @@ impl Book {
                 }
             }
             Record::Attempt(it) => {
+                let it = Attempt { time: written(it.time), ..it };
                 let end = UnixMs(it.time.0 + CALL_BEGINS_MS + CALL_ENDS_MS);
                 self.calls.insert((it.id.clone(), it.k), (to.clone(), end));
                 self.queues.entry(to).or_default().attempted(it);
             }
             Record::Answer(it) => {
+                let it = Answer { time: written(it.time), ..it };
                 self.calls.insert((it.id.clone(), it.k), (to.clone(), it.time));
                 self.queues.entry(to).or_default().answered(it);
             }
@@ -344,7 +348,9 @@ impl Queue {
 
     fn heard(&mut self, it: &Intent, outcome: ResultWord) {
         let id = it.episode_id.clone();
-        if it.notice == NoticeWord::Resolved {
+        // What is no episode is never called back.
+        let is_single = it.notice == NoticeWord::Firing && it.duration_ms.is_some();
+        if is_single || it.notice == NoticeWord::Resolved {
             self.told.remove(&id);
             return;
         }

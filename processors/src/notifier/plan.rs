@@ -139,16 +139,6 @@ pub struct Said {
     due: UnixMs,
 }
 
-#[cfg(test)]
-impl Said {
-    /// One notice alone.
-    pub(super) fn of(newest: Intent, notice: NoticeWord) -> Self {
-        let (is_over, members) = (notice == NoticeWord::Resolved, vec![newest.id.clone()]);
-        let (short_episodes, due) = (newest.short_episodes, newest.time);
-        Self { newest, notice, is_over, short_episodes, members, is_late: false, due }
-    }
-}
-
 /// What is to be done now for a receiver.
 #[must_use]
 pub fn plan(ask: &Ask<'_>) -> Plan {
@@ -423,10 +413,20 @@ impl Ask<'_> {
 }
 
 #[cfg(test)]
+impl Said {
+    /// One notice alone.
+    pub(super) fn of(newest: Intent, notice: NoticeWord) -> Self {
+        let (is_over, members) = (notice == NoticeWord::Resolved, vec![newest.id.clone()]);
+        let (short_episodes, due) = (newest.short_episodes, newest.time);
+        Self { newest, notice, is_over, short_episodes, members, is_late: false, due }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::super::book::{Book, Record};
     use super::*;
-    use watchkeeper_schemas::notice::{NoticeResult, intent_id};
+    use watchkeeper_schemas::notice::{Attempt, NoticeResult, intent_id};
 
     fn to() -> To {
         To { team: "default".parse().unwrap(), receiver: "ops".to_owned() }
@@ -508,5 +508,20 @@ mod tests {
         }
         assert_eq!(look(&book, 40_000).send.unwrap().members.len(), 1);
         assert_eq!(book.floor(UnixMs(1_000_000)), 5);
+    }
+
+    #[test]
+    fn an_attempt_of_a_clock_that_is_ahead_holds_nothing_up_for_long() {
+        let mut book = Book::default();
+        let intent = intent(1, NoticeWord::Firing, 1);
+        let id = intent.id.clone();
+        book.read(1, UnixMs(0), UnixMs(0), Record::Intent(Box::new(intent)));
+        let (team, receiver) = (to().team, "ops".to_owned());
+        let (members, time) = (vec![id.clone()], UnixMs(3_600_000));
+        let attempt = Attempt { v: 1, id, k: 1, team, receiver, members, possible_repeat: false, time };
+        book.read(2, UnixMs(40_000), UnixMs(40_000), Record::Attempt(attempt));
+        assert_eq!(look(&book, 41_000).wake, Some(UnixMs(53_000)));
+        let send = look(&book, 53_000).send.unwrap();
+        assert!(send.possible_repeat && send.k == 2);
     }
 }

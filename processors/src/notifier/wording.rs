@@ -37,7 +37,7 @@ impl Names<'_> {
             Says::Test(test) => {
                 let by = self.registry.users.get(&test.by).map(|user| user.display_name.clone());
                 let by = by.unwrap_or_else(|| test.by.to_string());
-                Body::Test { by, link: self.link("receivers", &to.team) }
+                Body::Test { by, link: self.link(&format!("receivers/{receiver}"), &to.team) }
             }
             Says::Episodes(said) => Body::Alerts {
                 lines: said.iter().filter_map(|said| self.line(&to.team, said, now)).collect(),
@@ -186,7 +186,7 @@ struct Compared<'a> {
     operand: &'a Operand,
     cmp: Cmp,
     limit: f64,
-    /// The rule compares others, too.
+    /// The rule compares something else, too.
     is_one_of_several: bool,
 }
 
@@ -197,7 +197,7 @@ fn compared<'a>(rule: &'a Rule, it: &Intent) -> Option<Compared<'a>> {
     let mut all = Vec::new();
     upper.into_iter().for_each(|upper| comparisons(&upper.when, &mut all));
     comparisons(&threshold.fire, &mut all);
-    let is_one_of_several = all.len() > 1;
+    let is_one_of_several = all.windows(2).any(|pair| pair[0].left != pair[1].left);
     let mut known = all.into_iter().filter_map(|it| match (&it.left, &it.right) {
         (Operand::Number(_), _) => None,
         (operand, Operand::Number(number)) => Some((operand, it.cmp, number.against(operand))),
