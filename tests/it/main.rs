@@ -25,6 +25,7 @@ mod rules_apply;
 mod running;
 mod slow_client;
 mod teams;
+mod telegram;
 mod third_party;
 mod tidy;
 mod tls;

@@ -2,7 +2,11 @@
 
 use super::book::To;
 use super::channel::Target;
+use super::channel::chatroom::Room;
+use super::channel::email::Mailbox;
+use super::channel::ntfy::Topic;
 use super::channel::webhook::Hook;
+use super::telegram::bots::Bots;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use data_encoding::BASE64URL_NOPAD;
@@ -39,6 +43,7 @@ pub(super) enum NoTarget {
 pub(super) struct Targets {
     pub(super) context: Context,
     pub(super) key: OpeningKey,
+    pub(super) bots: Bots,
     /// By the place in CHANNELS, with the revision that facts name.
     pub(super) opened: RefCell<BTreeMap<String, (u64, ChannelSecret)>>,
 }
@@ -53,6 +58,13 @@ impl Targets {
     ) -> Result<Target, NoTarget> {
         let facts = registry.team(&to.team).ok_or(NoTarget::Closed("the team was removed"))?;
         let receiver = facts.receivers.get(id).ok_or(NoTarget::Closed("the receiver was removed"))?;
+        if let Channel::Telegram {} = receiver.channel {
+            let chat = facts.chats.get(id).ok_or(NoTarget::Closed("no chat is linked"))?;
+            let chat = self.bots.chat(&to.team, chat);
+            return chat
+                .map(Target::Telegram)
+                .ok_or_else(|| NoTarget::Later("its bot is not known yet".into()));
+        }
         let secret = match receiver.channel.secret() {
             Some(revision) => Some(self.secret(&subjects::receiver_secret(&to.team, id), revision).await?),
             None => None,
@@ -90,18 +102,34 @@ impl Targets {
 }
 
 fn target(channel: &Channel, secret: Option<ChannelSecret>) -> Result<Target, NoTarget> {
-    match (channel, secret) {
+    let closed = Err(NoTarget::Closed(NOT_OPENED));
+    match (channel.clone(), secret) {
         (Channel::Webhook { .. }, Some(ChannelSecret::Webhook { url, key })) => {
-            let key = BASE64URL_NOPAD.decode(key.as_bytes()).map_err(|_| NoTarget::Closed(NOT_OPENED))?;
-            Ok(Target::Webhook(Hook { url, key }))
+            match BASE64URL_NOPAD.decode(key.as_bytes()) {
+                Ok(key) => Ok(Target::Webhook(Hook { url, key })),
+                Err(_) => closed,
+            }
+        }
+        (Channel::Email { to, from, server, port, security, user, secret: _ }, secret) => {
+            let login = match (user, secret) {
+                (Some(user), Some(ChannelSecret::Email { password })) => Some((user, password)),
+                (None, None) => None,
+                (Some(_) | None, _) => return closed,
+            };
+            Ok(Target::Email(Mailbox { to, from, server, port, security, login }))
+        }
+        (Channel::Ntfy { server, topic, secret: _ }, None) => {
+            Ok(Target::Ntfy(Topic { server, topic, token: None }))
+        }
+        (Channel::Ntfy { server, topic, secret: _ }, Some(ChannelSecret::Ntfy { token })) => {
+            Ok(Target::Ntfy(Topic { server, topic, token: Some(token) }))
+        }
+        (Channel::Chatroom { form, .. }, Some(ChannelSecret::Chatroom { url })) => {
+            Ok(Target::Chatroom(Room { form, url }))
         }
         (
-            Channel::Telegram {}
-            | Channel::Email { .. }
-            | Channel::Webhook { .. }
-            | Channel::Ntfy { .. }
-            | Channel::Chatroom { .. },
+            Channel::Telegram {} | Channel::Webhook { .. } | Channel::Ntfy { .. } | Channel::Chatroom { .. },
             _,
-        ) => Err(NoTarget::Closed(NOT_OPENED)),
+        ) => closed,
     }
 }
