@@ -3,8 +3,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "in tests a failed expectation is the message"
 )]
 
