@@ -65,12 +65,7 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
         connects: connection.connected.events.connects(),
         episodes: watch::Sender::new(None),
         held: is_held,
-        targets: Targets {
-            context: context.clone(),
-            key,
-            bots: bots.clone(),
-            opened: RefCell::new(BTreeMap::new()),
-        },
+        targets: Targets { context, key, bots: bots.clone(), opened: RefCell::new(BTreeMap::new()) },
         outgoing: Outgoing::new(config.receiver_networks.clone())?,
         public_url: config.public_url.clone(),
         has_bot: config.telegram_token_file.is_some(),
@@ -80,16 +75,16 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
         held.send_replace(lease.held_until());
         shop.episodes.send_replace(None);
         let served = Served {
-            context: context.clone(),
-            facts: connection.facts.clone(),
+            context: shop.context.clone(),
+            facts: shop.facts.clone(),
             episodes: shop.episodes.subscribe(),
             bots: bots.clone(),
         };
-        let ended = tokio::select! {
-            ended = shop.tell(while_held(&mut lease, &held, shutdown)) => ended,
-            () = serve(&mut keeper, served) => Ok(Ended::Fenced),
+        let told = tokio::select! {
+            told = shop.tell(while_held(&mut lease, &held, shutdown)) => told,
+            () = serve(&mut keeper, served) => Ok(Ended::Stopped),
         };
-        match ended {
+        match told {
             Ok(Ended::Stopped) => {}
             Ok(Ended::Fenced) => tracing::warn!("another program tells"),
             Err(error) => {
