@@ -286,7 +286,7 @@ impl System {
     fn own_bot(&self, token: &str) -> u64 {
         let team = TEAM.parse().unwrap();
         let place = subjects::bucket_key(CHANNELS, &subjects::bot_secret(&team));
-        let layout = Layout::new(&self.stack.data().join("nats"));
+        let layout = Layout::new(self.stack.data().join("nats"));
         let key = SealingKey::read(&layout.channels_public()).unwrap();
         let sealed = key.seal(&place, &ChannelSecret::Bot { token: token.to_owned() }).unwrap();
         let secret = self.runtime.block_on(async {
