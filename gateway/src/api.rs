@@ -23,12 +23,15 @@ pub mod members;
 pub mod metrics;
 pub mod page;
 pub mod readers;
+pub mod receiver_deeds;
+pub mod receivers;
 pub mod rule_history;
 pub mod rules;
 pub mod silences;
 pub mod system;
 pub mod table;
 pub mod team;
+pub mod telegram;
 pub mod tokens;
 
 use crate::http::ask::PageAsk;

@@ -9,6 +9,7 @@ use crate::identity::Identity;
 use crate::live::Live;
 use crate::live::cursor::LagNews;
 use crate::metrics::Metrics;
+use crate::receivers::secrets::Secrets;
 use crate::system::SystemView;
 use bytes::Bytes;
 use std::sync::{Arc, RwLockReadGuard};
@@ -27,6 +28,8 @@ pub struct App {
     pub live: Arc<Live>,
     /// Alerts, live.
     pub alerting: Arc<Alerting>,
+    /// Where secrets of channels go.
+    pub secrets: Secrets,
     /// The newest lag, rendered.
     pub lag: watch::Receiver<LagNews>,
     /// How the whole system does.
@@ -64,7 +67,9 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let database = Arc::new(crate::history::database::Database::new("127.0.0.1", 9, "reader", ""));
         let audit = Audit::new(identity.context.clone()).0;
+        let secrets = Secrets::new(identity.context.clone(), identity.settings.nats_dir.clone());
         Arc::new(Self {
+            secrets,
             identity,
             audit,
             live: Arc::default(),

@@ -149,6 +149,12 @@ impl Identity {
         }
     }
 
+    /// All facts, whenever they change.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Option<Arc<Known>>> {
+        self.known.clone()
+    }
+
     /// All facts of JOURNAL.
     ///
     /// # Errors

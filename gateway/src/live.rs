@@ -3,6 +3,7 @@
 pub mod alert_cursor;
 pub mod cursor;
 pub mod nats_thread;
+pub mod notice_cursor;
 pub mod stream;
 
 use crate::fleet::Fleet;

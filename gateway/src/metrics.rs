@@ -1,16 +1,18 @@
 //! What the gateway counts of itself, for Prometheus.
 
+use crate::alerting::notices::Notices;
 use crate::fleet::status::Status;
+use crate::fleet::watch::now;
 use crate::live::Live;
 use crate::system::SystemView;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Edges of the buckets for history queries, in seconds.
 const HISTORY_SECONDS: [f64; 9] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
@@ -19,6 +21,8 @@ const HISTORY_SECONDS: [f64; 9] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0,
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What is of the whole system, and read by this gateway.
+    of_system: Registry,
     /// Answers by route and status.
     pub requests: Family<Request, Counter>,
     /// Entries of the live view that could not be read.
@@ -32,6 +36,9 @@ pub struct Metrics {
     lag_events: Family<Processor, Gauge>,
     lag_seconds: Family<Processor, Gauge<f64, AtomicU64>>,
     parked: Gauge,
+    notices: Family<NoticeLabels, Counter>,
+    notices_waiting: Gauge,
+    notices_oldest: Gauge<f64, AtomicU64>,
 }
 
 /// The labels of an answer.
@@ -53,10 +60,17 @@ struct Processor {
     processor: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoticeLabels {
+    channel: &'static str,
+    result: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("watchkeeper_gateway"),
+            of_system: Registry::with_prefix("watchkeeper"),
             requests: Family::default(),
             entries_unreadable: Counter::default(),
             reconnects: Counter::default(),
@@ -66,6 +80,9 @@ impl Default for Metrics {
             lag_events: Family::default(),
             lag_seconds: Family::default(),
             parked: Gauge::default(),
+            notices: Family::default(),
+            notices_waiting: Gauge::default(),
+            notices_oldest: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -90,11 +107,36 @@ impl Metrics {
         let lag = self.lag_seconds.clone();
         registry.register_with_unit("lag", "Age of the oldest of them", Unit::Seconds, lag);
         registry.register("parked_events", "Events that can never be handled", self.parked.clone());
+        let registry = &mut self.of_system;
+        let about = "Notices by channel and by what became of them, as far back as they are kept";
+        registry.register("notices", about, self.notices.clone());
+        registry.register(
+            "notices_waiting",
+            "Notices that are still to be told",
+            self.notices_waiting.clone(),
+        );
+        let oldest = self.notices_oldest.clone();
+        let about = "Age of the oldest notice that is still to be told; 0 where none is";
+        registry.register_with_unit("notices_waiting_oldest", about, Unit::Seconds, oldest);
+    }
+
+    fn tell_notices(&self, notices: &Notices) {
+        for ((channel, state), count) in notices.counts() {
+            // Of a receiver that was removed before the notice could be told.
+            let channel = channel.map_or("none", |channel| channel.as_str());
+            let counter = self.notices.get_or_create_owned(&NoticeLabels { channel, result: state.as_str() });
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+        let (count, first) = notices.waiting();
+        self.notices_waiting.set(whole(count as u64));
+        let age_ms = first.map_or(0, |first| now().0.saturating_sub(first.0));
+        self.notices_oldest.set(age_ms as f64 / 1000.0);
     }
 
     /// Everything as Prometheus reads it.
     #[must_use]
-    pub fn scrape(&self, live: &Live, system: &SystemView) -> String {
+    pub fn scrape(&self, live: &Live, notices: &Notices, system: &SystemView) -> String {
+        self.tell_notices(notices);
         for status in Status::ALL {
             let count = live.fleet().hosts().filter(|host| host.status == status).count();
             self.hosts.get_or_create(&Hosts { status: status.as_str() }).set(whole(count as u64));
@@ -107,7 +149,10 @@ impl Metrics {
         }
         self.parked.set(whole(system.parked.total));
         let mut text = String::new();
-        match encode(&mut text, &self.registry) {
+        let written = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &self.of_system))
+            .and_then(|()| encode_eof(&mut text));
+        match written {
             Ok(()) => text,
             Err(std::fmt::Error) => String::new(),
         }

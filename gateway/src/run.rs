@@ -20,6 +20,7 @@ use crate::live::Live;
 use crate::live::cursor::LagNews;
 use crate::live::nats_thread::NatsThread;
 use crate::metrics::Metrics;
+use crate::receivers::secrets::Secrets;
 use crate::shutdown::stopped;
 use crate::system::SystemView;
 use crate::system::poll::{Poll, tell};
@@ -152,6 +153,8 @@ fn assemble(
         Arc::clone(&alerting).follow_notices(context.clone(), connects.clone(), Arc::clone(&live));
     followers.spawn_on(follow_alerts, nats);
     followers.spawn_on(follow_notices, nats);
+    followers.spawn(Arc::clone(&alerting).follow_receivers(identity.watch(), Arc::clone(&live)));
+    let secrets = Secrets::new(context.clone(), config.nats_dir.clone());
     let client = connection.client;
     let poll = Poll { client, context, database: Arc::clone(&database), connects, system, lag };
     followers.spawn(poll.run());
@@ -161,6 +164,7 @@ fn assemble(
         audit,
         live,
         alerting,
+        secrets,
         lag: lag_seen,
         system: system_seen,
         history: History::new(database, Arc::clone(&metrics)),
@@ -195,7 +199,7 @@ fn identity(
 
 fn metrics_router(app: Arc<App>) -> Router {
     let scrape = move || {
-        let text = app.metrics.scrape(&app.live, &app.system.borrow());
+        let text = app.metrics.scrape(&app.live, &app.alerting.notices(), &app.system.borrow());
         std::future::ready(([(CONTENT_TYPE, METRICS_TYPE)], text))
     };
     Router::new().route("/metrics", get(scrape))

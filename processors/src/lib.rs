@@ -7,6 +7,7 @@ pub mod config;
 mod connection;
 pub mod guard;
 pub mod history;
+mod http;
 pub mod latest;
 pub mod maintenance;
 pub mod notifier;

@@ -64,6 +64,13 @@ pub enum AlertFact {
         /// What its channel answers.
         value: Option<String>,
     },
+    /// Whoever decides was far behind the log: nobody watched.
+    Behind {
+        /// Since the first input that came too late.
+        from: UnixMs,
+        /// Until everything was read.
+        until: UnixMs,
+    },
 }
 
 /// A rule as saved.

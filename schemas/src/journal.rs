@@ -4,8 +4,8 @@
 
 use crate::alerting::{Defaults, EpisodeRef, SavedRule, Silence, WeeklyMaintenance};
 use crate::ids::{
-    HostId, InvitationId, MaintenanceId, PublicKey, ReaderName, ReceiverId, RuleId, SilenceId, TeamId,
-    TokenId, UserId,
+    HostId, InvitationId, MaintenanceId, ProcessorName, PublicKey, ReaderName, ReceiverId, RuleId, SilenceId,
+    TeamId, TokenId, UserId,
 };
 use crate::quantity::UnixMs;
 use crate::receiver::{Bot, BotState, Chat, LinkOffer, Receiver, ReceiverFailure};
@@ -180,6 +180,23 @@ pub enum Fact {
         /// Its name, or why there is none.
         value: Option<BotState>,
     },
+    /// A processor was far behind the log and is so no longer; it records that itself.
+    Behind {
+        /// The processor.
+        id: ProcessorName,
+        /// When that was.
+        value: Option<Behind>,
+    },
+}
+
+/// When a processor was far behind the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Behind {
+    /// When the broker had stored the first event that came too late.
+    pub from: UnixMs,
+    /// When it had caught up.
+    pub until: UnixMs,
 }
 
 /// An alert rule of a team.

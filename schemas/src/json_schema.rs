@@ -5,6 +5,7 @@ use crate::catalogue::{Metric, Section};
 use crate::episode::AlertEvent;
 use crate::journal::JournalEvent;
 use crate::notice::{Answer, Attempt, Intent, NoticeResult, TestNotice};
+use crate::notice_event::{NOTICE_EVENT_TYPE, NoticeEvent, TEST_EVENT_TYPE, TestEvent};
 use crate::parked::Parked;
 use crate::public::HOST_EVENT_TYPE;
 use crate::tick::Tick;
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 /// Every schema with the name of its file in `schemas/json/`.
 #[must_use]
-pub fn all() -> [(&'static str, Value); 13] {
+pub fn all() -> [(&'static str, Value); 15] {
     [
         ("alert-event.json", schemars::schema_for!(AlertEvent).into()),
         ("audit-entry.json", schemars::schema_for!(AuditEntry).into()),
@@ -22,13 +23,31 @@ pub fn all() -> [(&'static str, Value); 13] {
         ("journal-event.json", schemars::schema_for!(JournalEvent).into()),
         ("notice-answer.json", schemars::schema_for!(Answer).into()),
         ("notice-attempt.json", schemars::schema_for!(Attempt).into()),
+        (
+            "notice-event.json",
+            cloud_event(schemars::schema_for!(NoticeEvent).into(), "NoticeEvent", NOTICE_EVENT_TYPE),
+        ),
         ("notice-intent.json", schemars::schema_for!(Intent).into()),
         ("notice-result.json", schemars::schema_for!(NoticeResult).into()),
+        (
+            "notice-test-event.json",
+            cloud_event(schemars::schema_for!(TestEvent).into(), "TestEvent", TEST_EVENT_TYPE),
+        ),
         ("notice-test.json", schemars::schema_for!(TestNotice).into()),
         ("parked.json", schemars::schema_for!(Parked).into()),
         ("public-host-event.json", public_host_event()),
         ("tick.json", schemars::schema_for!(Tick).into()),
     ]
+}
+
+/// An event for a webhook, with the words that it always carries.
+fn cloud_event(mut schema: Value, title: &str, kind: &str) -> Value {
+    schema["title"] = json!(title);
+    for (attribute, word) in [("specversion", "1.0"), ("type", kind), ("datacontenttype", "application/json")]
+    {
+        schema["properties"][attribute]["const"] = json!(word);
+    }
+    schema
 }
 
 /// The view of a host: its head, then every metric of the catalogue where a view holds it.

@@ -12,6 +12,7 @@ pub mod journal;
 pub mod json_schema;
 pub mod metric_docs;
 pub mod notice;
+pub mod notice_event;
 pub mod parked;
 pub mod public;
 pub mod quantity;

@@ -2,12 +2,12 @@
 
 use crate::alerting::{Defaults, Silence, WeeklyMaintenance};
 use crate::ids::{
-    EpisodeId, HostId, InvitationId, MaintenanceId, PublicKey, ReaderName, ReceiverId, RuleId, SilenceId,
-    TeamId, TokenId, UserId,
+    EpisodeId, HostId, InvitationId, MaintenanceId, ProcessorName, PublicKey, ReaderName, ReceiverId, RuleId,
+    SilenceId, TeamId, TokenId, UserId,
 };
 use crate::journal::{
-    Credential, Fact, Flag, Host, Invitation, JournalEvent, Member, Reader, Remark, Role, Rule, Team, Token,
-    User,
+    Behind, Credential, Fact, Flag, Host, Invitation, JournalEvent, Member, Reader, Remark, Role, Rule, Team,
+    Token, User,
 };
 use crate::quantity::UnixMs;
 use crate::receiver::{Bot, BotState, Chat, LinkOffer, Receiver, ReceiverFailure};
@@ -124,6 +124,8 @@ pub struct TeamFacts {
     pub bots: Facts<TeamId, Bot>,
     /// What Telegram says of the bot that serves the team, under the team's own id.
     pub bot_states: Facts<TeamId, BotState>,
+    /// When processors were far behind the log, for the last time.
+    pub behind: Facts<ProcessorName, Behind>,
 }
 
 impl TeamFacts {
@@ -304,7 +306,8 @@ impl Registry {
                     | Fact::Chat { .. }
                     | Fact::ReceiverFailure { .. }
                     | Fact::Bot { .. }
-                    | Fact::BotState { .. } => {}
+                    | Fact::BotState { .. }
+                    | Fact::Behind { .. } => {}
                 }
                 return;
             }
@@ -335,6 +338,7 @@ impl Registry {
             Fact::ReceiverFailure { id, value } => team.receiver_failures.put(id, value, &note),
             Fact::Bot { id, value } => team.bots.put(id, value, &note),
             Fact::BotState { id, value } => team.bot_states.put(id, value, &note),
+            Fact::Behind { id, value } => team.behind.put(id, value, &note),
         }
     }
 }

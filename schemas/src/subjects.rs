@@ -16,7 +16,7 @@ pub const TICK: &str = "tick.v1";
 /// Every subject of JOURNAL.
 pub const JOURNAL_FILTER: &str = "journal.v1.>";
 /// The kinds of facts, as subjects name them.
-const JOURNAL_KINDS: [&str; 21] = [
+const JOURNAL_KINDS: [&str; 22] = [
     "user",
     "token",
     "team",
@@ -38,6 +38,7 @@ const JOURNAL_KINDS: [&str; 21] = [
     "receiver_failure",
     "bot",
     "bot_state",
+    "behind",
 ];
 /// Facts that the processors record: hosts that are held off.
 pub const JOURNAL_FLAGS: &str = "journal.v1.*.flag.*";
@@ -51,12 +52,16 @@ pub const JOURNAL_CHATS: &str = "journal.v1.*.chat.*";
 pub const JOURNAL_RECEIVER_FAILURES: &str = "journal.v1.*.receiver_failure.*";
 /// Facts that the processors record: what Telegram says of bots.
 pub const JOURNAL_BOT_STATES: &str = "journal.v1.*.bot_state.*";
+/// Facts that the processors record: that one was far behind.
+pub const JOURNAL_BEHIND: &str = "journal.v1.*.behind.*";
 /// Every subject of AUDIT.
 pub const AUDIT_FILTER: &str = "audit.v1.*";
 /// Every subject of ALERTS.
 pub const ALERTS_FILTER: &str = "alert.v1.>";
 /// Every subject of NOTICES.
 pub const NOTICES_FILTER: &str = "notice.v1.>";
+/// Every intent.
+pub const NOTICE_INTENTS: &str = "notice.v1.intent.*";
 /// What the gateway may have told: tests of receivers.
 const NOTICE_TESTS: &str = "notice.v1.test.*";
 /// Every subject of PARKED.
@@ -124,8 +129,8 @@ const STATE_QUESTIONS: [&str; 5] = [
 ];
 /// What the processors publish beside reading: the topology (nothing is ever deleted or purged), acknowledgements,
 /// their two buckets, the clock, transitions, notices, parked events, the public feed, flags, windows of weekly
-/// maintenance, what back-tests find, what people do from a message, and what channels say of receivers.
-const PROCESSORS_WRITE: [&str; 21] = [
+/// maintenance, what back-tests find, what people do from a message, what channels say of receivers, and that one of them was far behind.
+const PROCESSORS_WRITE: [&str; 22] = [
     "$JS.API.STREAM.CREATE.*",
     "$JS.API.STREAM.UPDATE.*",
     "$JS.API.CONSUMER.DELETE.*.*",
@@ -145,6 +150,7 @@ const PROCESSORS_WRITE: [&str; 21] = [
     JOURNAL_CHATS,
     JOURNAL_RECEIVER_FAILURES,
     JOURNAL_BOT_STATES,
+    JOURNAL_BEHIND,
     AUDIT_FILTER,
     BACKTEST_TOLD,
 ];
@@ -297,6 +303,12 @@ pub fn notice_test(id: &str) -> String {
 #[must_use]
 pub fn notice_attempt(id: &str, k: u32) -> String {
     format!("notice.v1.attempt.{id}.{k}")
+}
+
+/// Every attempt that an intent leads.
+#[must_use]
+pub fn notice_attempts(id: &str) -> String {
+    format!("notice.v1.attempt.{id}.*")
 }
 
 /// Where the answer to an attempt stands in NOTICES.
@@ -455,6 +467,7 @@ impl JournalSubject {
             Fact::ReceiverFailure { id, .. } => (JOURNAL_KINDS[18], id.to_string(), true),
             Fact::Bot { id, .. } => (JOURNAL_KINDS[19], id.to_string(), true),
             Fact::BotState { id, .. } => (JOURNAL_KINDS[20], id.to_string(), true),
+            Fact::Behind { id, .. } => (JOURNAL_KINDS[21], id.to_string(), true),
         };
         let its_own = match (&scope, fact) {
             (

@@ -52,8 +52,20 @@ pub async fn record(
     expected: u64,
 ) -> Result<u64, RecordError> {
     let subject = JournalSubject::of(scope, &event.fact).ok_or(RecordError::Misplaced)?.to_string();
+    publish(context, subject, event, Some(expected)).await
+}
+
+async fn publish(
+    context: &Context,
+    subject: String,
+    event: &JournalEvent,
+    expected: Option<u64>,
+) -> Result<u64, RecordError> {
     let payload = serde_json::to_vec(event).map_err(|_| RecordError::Misplaced)?;
-    let message = PublishMessage::build().payload(payload.into()).expected_last_subject_sequence(expected);
+    let mut message = PublishMessage::build().payload(payload.into());
+    if let Some(expected) = expected {
+        message = message.expected_last_subject_sequence(expected);
+    }
     let failed = |source: PublishError| match source.kind() {
         PublishErrorKind::WrongLastSequence => RecordError::Conflict { subject: subject.clone() },
         PublishErrorKind::StreamNotFound
@@ -69,6 +81,19 @@ pub async fn record(
         Ok(acknowledgement) => Ok(acknowledgement.map_err(failed)?.sequence),
         Err(_) => Err(failed(PublishError::new(PublishErrorKind::TimedOut))),
     }
+}
+
+/// Records a fact over whatever was recorded about the same thing: for what only one program says.
+///
+/// # Errors
+/// When JetStream does not answer.
+pub async fn overwrite(
+    context: &Context,
+    scope: JournalScope,
+    event: &JournalEvent,
+) -> Result<u64, RecordError> {
+    let subject = JournalSubject::of(scope, &event.fact).ok_or(RecordError::Misplaced)?.to_string();
+    publish(context, subject, event, None).await
 }
 
 /// Waits until the fact at `revision` is folded into what [`follow`] keeps; whether it was in time.

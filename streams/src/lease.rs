@@ -62,7 +62,13 @@ impl Lease {
     /// Whether it is ours without asking: for less time than others wait.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.held.is_some_and(|(_, at)| at.elapsed() < LEASE)
+        self.held_until().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Until when nobody else can have taken it; none: it is not ours.
+    #[must_use]
+    pub fn held_until(&self) -> Option<Instant> {
+        self.held.map(|(_, at)| at + LEASE)
     }
 
     /// The work is another's from now on.

@@ -9,6 +9,7 @@ pub mod event;
 pub mod journal;
 pub mod lag;
 pub mod lease;
+pub mod once;
 pub mod parking;
 pub mod pieces;
 pub mod processor;

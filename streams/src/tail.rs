@@ -29,11 +29,22 @@ pub enum News {
 pub async fn follow(
     context: Context,
     stream: &'static str,
+    connects: watch::Receiver<u64>,
+    each: impl FnMut(News),
+) {
+    follow_after(context, stream, 0, connects, each).await;
+}
+
+/// Like [`follow`], of what stands behind a place in the stream.
+pub async fn follow_after(
+    context: Context,
+    stream: &'static str,
+    after: u64,
     mut connects: watch::Receiver<u64>,
     mut each: impl FnMut(News),
 ) {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
-    let mut sequence = 0;
+    let mut sequence = after;
     loop {
         connects.mark_unchanged();
         let before = sequence;

@@ -2,6 +2,7 @@
 
 use crate::load::{fleet_connection, frame, sample};
 use crate::running::{Running, WITHOUT_AGENT, as_processors, start};
+use async_nats::jetstream::stream::Config;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use watchkeeper_schemas::episode::{AlertEvent, TransitionWord};
 use watchkeeper_schemas::notice::{Intent, NoticeWord};
 use watchkeeper_schemas::quantity::Pct;
-use watchkeeper_schemas::subjects::TICK;
+use watchkeeper_schemas::subjects::{NOTICE_INTENTS, TICK};
 use watchkeeper_schemas::tick::Tick;
 use watchkeeper_streams::rebuild::{self, Begin};
 use watchkeeper_streams::runner::jetstream;
@@ -32,14 +33,14 @@ const STOPPED: Duration = Duration::from_secs(8);
 const TICKLESS_MAX_MS: u64 = 6500;
 
 /// A host that reports one number.
-struct Host {
+pub(crate) struct Host {
     usage: Arc<AtomicU16>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Host {
-    fn start(running: &Running, id: &'static str, usage_pct: u16) -> Self {
+    pub(crate) fn start(running: &Running, id: &'static str, usage_pct: u16) -> Self {
         let (usage, stop) = (Arc::new(AtomicU16::new(usage_pct)), Arc::new(AtomicBool::new(false)));
         let (told, ends) = (Arc::clone(&usage), Arc::clone(&stop));
         let (url, creds) = (running.nats_url(), running.creds().fleet.clone());
@@ -66,7 +67,7 @@ impl Host {
         Self { usage, stop, thread: Some(thread) }
     }
 
-    fn report(&self, usage_pct: u16) {
+    pub(crate) fn report(&self, usage_pct: u16) {
         self.usage.store(usage_pct, Ordering::Relaxed);
     }
 }
@@ -89,18 +90,19 @@ fn system(usage_pct: u16) -> (Running, Host) {
         let (_, view) = running.try_get("/api/v1/hosts/web-1")?;
         if view["seq"].as_u64() >= Some(2) { Ok(Some(())) } else { Err(view.to_string()) }
     });
+    running.receiver("ops");
     let defaults = json!({"receivers": ["ops"], "policy": [], "revision": 0});
     assert_eq!(running.put("/api/v1/alert-defaults", &defaults).0, 200);
     (running, host)
 }
 
-fn save_rule(running: &Running, id: &str, text: &str) -> Value {
+pub(crate) fn save_rule(running: &Running, id: &str, text: &str) -> Value {
     let (status, rule) = running.post("/api/v1/rules", &json!({"name": id, "id": id, "text": text}));
     assert_eq!(status, 201, "{rule}");
     rule
 }
 
-fn until(running: &Running, rule: &str, state: &str) -> Value {
+pub(crate) fn until(running: &Running, rule: &str, state: &str) -> Value {
     running.wait(&format!("an alert of {rule} that is {state}"), 30, |running| {
         let (_, list) = running.try_get(&format!("/api/v1/alerts?rule={rule}&limit=1"))?;
         let newest = &list["items"][0];
@@ -127,7 +129,7 @@ impl Decided {
                 transitions.push(serde_json::from_slice(&event.payload).unwrap());
             });
             alerts.await.unwrap();
-            let notices = rebuild::read(&context, NOTICES, &[], Begin::First, |event| {
+            let notices = rebuild::read(&context, NOTICES, &[NOTICE_INTENTS], Begin::First, |event| {
                 intents.push(serde_json::from_slice(&event.payload).unwrap());
             });
             notices.await.unwrap();
@@ -243,6 +245,50 @@ fn damage_the_snapshot(running: &Running) {
             }
         }
     });
+}
+
+#[test]
+fn an_episode_that_began_before_everything_that_is_left_goes_on_and_ends_once() {
+    let (mut running, host) = system(97);
+    save_rule(&running, "old", "cpu.usage_pct > 90 clear < 10 keep 1s");
+    save_rule(&running, "gone", "cpu.usage_pct > 91 clear < 10 keep 1s");
+    let old = until(&running, "old", "open");
+    until(&running, "gone", "open");
+    running.kill9(Program::Processors).unwrap();
+    damage_the_snapshot(&running);
+    // Neither true nor over, so that samples alone would not say that it is open.
+    host.report(50);
+    running.wait("samples after the outage began", 30, |running| {
+        let kept = evict_samples(running);
+        if kept > 0 { Ok(Some(())) } else { Err(format!("{kept} samples")) }
+    });
+    let (status, _) = running.delete(&format!("/api/v1/rules/gone?revision={}", revision(&running, "gone")));
+    assert_eq!(status, 204);
+    running.start(Program::Processors).unwrap();
+    until(&running, "gone", "resolved");
+    assert_eq!(until(&running, "old", "open")["id"], old["id"]);
+    host.report(5);
+    until(&running, "old", "resolved");
+    let decided = Decided::read(&running);
+    decided.holds_one_whole_episode("old");
+    decided.holds_one_whole_episode("gone");
+}
+
+fn revision(running: &Running, rule: &str) -> u64 {
+    running.get(&format!("/api/v1/rules/{rule}"))["revision"].as_u64().unwrap()
+}
+
+/// Leaves only the newest samples in the log; how many.
+fn evict_samples(running: &Running) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let context = jetstream(as_processors(running, &running.creds().processors).await.client);
+        let mut stream = context.get_stream(SAMPLES).await.unwrap();
+        let settings = stream.cached_info().config.clone();
+        let small = Config { max_bytes: 4096, ..settings };
+        context.update_stream(small).await.unwrap();
+        stream.info().await.unwrap().state.messages
+    })
 }
 
 /// Whoever is called as the outside heartbeat; counts the calls.

@@ -134,6 +134,7 @@ fn times(outcome: &TriedOutcome) -> Vec<Times> {
 fn what_was_decided_live_is_found_again_and_nothing_of_other_teams() {
     let running = start(&WITHOUT_AGENT);
     add_hosts(&running);
+    running.receiver("ops");
     let defaults = json!({"receivers": ["ops"], "policy": [], "revision": 0});
     assert_eq!(running.put("/api/v1/alert-defaults", &defaults).0, 200);
     let text = "cpu.usage_pct > 90 for 1s";

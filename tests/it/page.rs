@@ -2,7 +2,7 @@
 
 use crate::enrolment::Watched;
 use crate::load::{Load, fleet_connection, frame, sample};
-use crate::running::{Running, WITHOUT_AGENT, as_of_team, start, start_as};
+use crate::running::{Running, WITHOUT_AGENT, as_of_team, as_processors, start, start_as};
 use async_nats::connection::State;
 use serde_json::json;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -10,8 +10,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use watchkeeper_schemas::quantity::Text;
+use std::time::{Duration, SystemTime};
+use watchkeeper_schemas::journal::{Fact, JournalEvent};
+use watchkeeper_schemas::quantity::{Text, UnixMs};
+use watchkeeper_schemas::subjects::{JournalScope, JournalSubject};
 use watchkeeper_schemas::usual_host::usual_inventory;
 use xtask::stack::Program;
 use xtask::tools::chromium;
@@ -158,7 +160,24 @@ fn one_sample_of_a_hostile_host(running: &Running) {
     });
 }
 
-/// Runs the tests of the page, and kills and starts programs when they say so, a line each: `kill gateway`.
+/// Records a fact of the first team, as the notifier does.
+fn record(running: &Running, fact: &str) -> Result<(), String> {
+    let fact: Fact = serde_json::from_str(fact).map_err(|error| error.to_string())?;
+    let scope = JournalScope::Team("default".parse().unwrap());
+    let subject = JournalSubject::of(scope, &fact).ok_or("a fact of another scope")?.to_string();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let (author, cause, time) =
+        ("notifier".to_owned(), "test".to_owned(), UnixMs(u64::try_from(now.as_millis()).unwrap()));
+    let body = serde_json::to_vec(&JournalEvent { v: 1, author, cause, time, fact }).unwrap();
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let connected = as_processors(running, &running.creds().processors).await;
+        let context = async_nats::jetstream::new(connected.client);
+        let sent = context.publish(subject, body.into()).await.map_err(|error| error.to_string())?;
+        sent.await.map(|_| ()).map_err(|error| error.to_string())
+    })
+}
+
+/// Runs the tests of the page, and does what they say, a line each: `kill gateway`, `start gateway`, `fact {…}`.
 fn while_obeying(running: &mut Running, orders: &TcpListener, tests: &mut Command) -> Output {
     let address = orders.local_addr().unwrap();
     std::thread::scope(|scope| {
@@ -172,10 +191,13 @@ fn while_obeying(running: &mut Running, orders: &TcpListener, tests: &mut Comman
             let mut line = String::new();
             BufReader::new(&order).read_line(&mut line).unwrap();
             let Some((verb, name)) = line.trim().split_once(' ') else { break };
-            let program = Program::ALL.into_iter().find(|program| program.name() == name).unwrap();
-            let done = if verb == "kill" { running.kill9(program) } else { running.start(program) };
-            writeln!(order, "{}", done.map_or_else(|error| format!("{error:#}"), |()| "done".to_owned()))
-                .unwrap();
+            let program = || Program::ALL.into_iter().find(|program| program.name() == name).unwrap();
+            let done = match verb {
+                "fact" => record(running, name),
+                "kill" => running.kill9(program()).map_err(|error| format!("{error:#}")),
+                _ => running.start(program()).map_err(|error| format!("{error:#}")),
+            };
+            writeln!(order, "{}", done.map_or_else(|error| error, |()| "done".to_owned())).unwrap();
         }
         tests.join().unwrap()
     })

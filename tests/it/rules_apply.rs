@@ -37,6 +37,8 @@ fn a_teams_rules_become_those_of_a_file_and_every_difference_is_shown_first() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rules.json");
     let token = Some(running.token());
+    running.receiver("ops");
+    running.receiver("boss");
     for (id, text) in [("busy", "cpu.usage_pct > 90"), ("old", "swap.used_pct > 5")] {
         assert_eq!(running.post("/api/v1/rules", &json!({"name": id, "id": id, "text": text})).0, 201);
     }

@@ -71,6 +71,13 @@ impl Running {
         json(self.send(path, body))
     }
 
+    /// Makes a receiver with this id, so that something may name it; no chat is linked to it.
+    pub(crate) fn receiver(&self, id: &str) {
+        let asked = serde_json::json!({"name": id, "id": id, "channel": {"type": "telegram"}});
+        let (status, made) = self.post("/api/v1/receivers", &asked);
+        assert_eq!(status, 201, "{made}");
+    }
+
     /// The answer to a POST of JSON as it comes.
     pub(crate) fn send(&self, path: &str, body: &Value) -> ureq::http::Response<ureq::Body> {
         let request = self.http.post(format!("{}{path}", self.http_url()));

@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { picture, THIS_MACHINE, until, visit } from './browser.mjs'
+import { chooseReceiver, picture, receiver, THIS_MACHINE, until, visit } from './browser.mjs'
 
 const text = (page, id) => page.getByTestId(id).innerText()
 
 test('a rule says what is wrong with it as it is typed, fires, says why, is looked after, and ends with the rule', () =>
   visit('/rules', async (page) => {
+    await receiver(page, 'ops')
     await page.getByTestId('make-rule').click()
     await page.getByTestId('field-name').fill('Any load')
     await page.getByTestId('rule-text').fill('cpu.usag_pct >= 0')
@@ -15,7 +16,7 @@ test('a rule says what is wrong with it as it is typed, fires, says why, is look
     await picture(page, 'alerts-2-mistake')
     await page.getByTestId('rule-text').fill('cpu.usage_pct>=0 severity critical')
     await until('the rule as it is read', () => text(page, 'rule-canonical'), (it) => it.startsWith('cpu.usage_pct >= 0 severity critical'))
-    await page.getByTestId('field-receivers').fill('ops')
+    await chooseReceiver(page, 'receivers', 'ops')
     await page.getByTestId('save-rule').click()
     const saved = page.locator('[data-testid=rules] tr', { hasText: 'Any load' })
     await saved.waitFor()

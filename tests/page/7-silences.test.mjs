@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { picture, THIS_MACHINE, until, visit } from './browser.mjs'
+import { chooseReceiver, picture, receiver, THIS_MACHINE, until, visit } from './browser.mjs'
 
 const text = (page, id) => page.getByTestId(id).innerText()
 const PHONE = { viewport: { width: 390, height: 844 } }
@@ -22,12 +22,14 @@ const alertOf = (page, name) => page.locator('[data-testid=alerts] tr', { hasTex
 
 test('who hears by default is said in words, and so is who hears next', () =>
   visit('/who-hears', async (page) => {
+    for (const name of ['ops', 'night', 'boss']) await receiver(page, name)
+    await page.reload()
     await page.getByTestId('nobody-hears').waitFor()
-    await page.getByTestId('field-receivers').fill('ops')
+    await chooseReceiver(page, 'receivers', 'ops')
     await page.getByTestId('add-step').click()
-    await page.getByTestId('step-receivers-1').fill('night')
+    await chooseReceiver(page, 'step-receivers-1', 'night')
     await page.getByTestId('add-step').click()
-    await page.getByTestId('step-receivers-2').fill('boss')
+    await chooseReceiver(page, 'step-receivers-2', 'boss')
     assert.equal(await text(page, 'policy-words'), 'night at once; boss 10 min later, while nobody looks after it')
     await page.getByTestId('step-wait-1').fill('0')
     await page.getByTestId('save-defaults').click()
@@ -128,7 +130,7 @@ test('what became of a rule is shown, and an older form can be had back', () =>
     await page.getByTestId('edit-rule').click()
     await page.getByTestId('rule-text').fill('memory.used_pct >= 1')
     await page.getByTestId('add-step').click()
-    await page.getByTestId('step-receivers-1').fill('ops')
+    await chooseReceiver(page, 'step-receivers-1', 'ops')
     await page.getByTestId('save-rule').click()
     const history = page.getByTestId('rule-history').locator('li')
     await until('two revisions', () => history.count(), (it) => it === 2)

@@ -106,7 +106,26 @@ export const row = (page, host) => page.locator(`[data-testid=host-row][data-hos
 export const freshness = (page) => page.getByTestId('freshness')
 export const phase = (page, wanted) => until(`the page to be ${wanted}`, () => freshness(page).getAttribute('data-phase'), (it) => it === wanted)
 
-/** `kill gateway`, `start questdb`, …: returns when it is done. */
+/** Makes a receiver of Telegram whose name is its id, so that something may name it; with it there already, none. */
+export async function receiver(page, name) {
+  const status = await page.evaluate(async (name) => {
+    const known = await (await fetch('/api/v1/receivers')).json()
+    if (known.items.some((it) => it.id === name)) return 201
+    const body = JSON.stringify({ name, channel: { type: 'telegram' } })
+    return (await fetch('/api/v1/receivers', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body })).status
+  }, name)
+  assert.equal(status, 201, `the receiver ${name}`)
+}
+
+/** Chooses a receiver by its name; `where` as the page calls the choice. */
+export async function chooseReceiver(page, where, name) {
+  const add = page.getByTestId(`${where}-add`)
+  await add.waitFor()
+  const value = await add.locator('option', { hasText: `${name} ·` }).getAttribute('value')
+  await add.selectOption(value)
+}
+
+/** `kill gateway`, `start questdb`, `fact {…}` (as the notifier records one): returns when it is done. */
 export function programs(order) {
   const [hostname, port] = PAGE_PROGRAMS.split(':')
   return new Promise((done, failed) => {

@@ -10,6 +10,7 @@ mod node_reader;
 mod promtool;
 mod python_reader;
 mod questdb;
+mod smtp_server;
 mod version;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use node::{npm, require_node};
 pub use node_reader::node_reader;
 pub use promtool::promtool;
 pub use python_reader::python_reader;
+pub use smtp_server::smtp_server;
 
 use crate::console;
 
@@ -68,12 +70,14 @@ pub fn run() -> Result<()> {
     let chromium = chromium()?;
     let (_, reader) = python_reader()?;
     let node_reader = node_reader()?;
+    let (_, smtp_server) = smtp_server()?;
     console::line(format!("nats-server   {}", servers.nats_server.display()));
     console::line(format!("java {:<8} {}", servers.java.major, servers.java.program.display()));
     console::line(format!("questdb       {}", servers.questdb_jar.display()));
     console::line(format!("chromium      {}", chromium.display()));
     console::line(format!("nats-py       {}", reader.display()));
     console::line(format!("nats.js       {}", node_reader.display()));
+    console::line(format!("aiosmtpd      {}", smtp_server.display()));
     console::line(format!("promtool      {}", promtool()?.display()));
     console::line(format!("cargo-deny    {}", cargo_deny()?.display()));
     Ok(())

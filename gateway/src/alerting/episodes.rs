@@ -1,4 +1,4 @@
-//! What is known of episodes, folded from ALERTS and NOTICES. Pure: no I/O, no clock.
+//! What is known of episodes, folded from ALERTS. Pure: no I/O, no clock.
 //!
 //! Every change of an episode counts up one number, and each episode stands once in the order of its newest change, as
 //! hosts do in the fleet: whoever knows everything up to a change asks for what stands behind it.
@@ -9,7 +9,6 @@ use std::ops::Bound;
 use utoipa::ToSchema;
 use watchkeeper_schemas::episode::{AlertEvent, TransitionWord};
 use watchkeeper_schemas::ids::{EpisodeId, TeamId};
-use watchkeeper_schemas::notice::Intent;
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::rule::Severity;
 
@@ -17,8 +16,6 @@ use watchkeeper_schemas::rule::Severity;
 pub const EPISODES_KEPT_MAX: usize = 20_000;
 /// Transitions of an episode that are kept in memory.
 const EVENTS_KEPT_MAX: usize = 64;
-/// Notices of an episode that are kept in memory.
-const NOTICES_KEPT_MAX: usize = 256;
 
 /// Whether an episode is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -97,7 +94,6 @@ pub struct TeamEpisodes {
     /// In the order in which they were opened.
     opened: BTreeMap<(UnixMs, EpisodeId), EpisodeState>,
     order: BTreeMap<u64, EpisodeId>,
-    notices: BTreeMap<EpisodeId, Vec<Intent>>,
 }
 
 /// The episodes of every team.
@@ -225,20 +221,6 @@ impl Episodes {
         team.opened.insert((episode.view.opened, id), episode.view.state);
         team.bound();
     }
-
-    /// Folds a notice.
-    pub fn tell(&mut self, intent: Intent) {
-        let team = self.teams.entry(intent.team.clone()).or_default();
-        let notices = team.notices.entry(intent.episode_id.clone()).or_default();
-        if notices.len() < NOTICES_KEPT_MAX && !notices.iter().any(|known| known.id == intent.id) {
-            notices.push(intent);
-        }
-        // Notices may be read before their episode, but not for long.
-        if team.notices.len() > 2 * EPISODES_KEPT_MAX {
-            let episodes = &team.episodes;
-            team.notices.retain(|id, _| episodes.contains_key(id));
-        }
-    }
 }
 
 impl TeamEpisodes {
@@ -246,12 +228,6 @@ impl TeamEpisodes {
     #[must_use]
     pub fn get(&self, id: &EpisodeId) -> Option<&Episode> {
         self.episodes.get(id)
-    }
-
-    /// What was to be told of an episode, in order.
-    #[must_use]
-    pub fn notices(&self, id: &EpisodeId) -> &[Intent] {
-        self.notices.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// Every episode, the one opened last first.
@@ -271,7 +247,6 @@ impl TeamEpisodes {
             let over = self.opened.iter().find(|(_, state)| **state == EpisodeState::Resolved);
             let Some(key) = over.map(|(key, _)| key.clone()) else { return };
             self.opened.remove(&key);
-            self.notices.remove(&key.1);
             if let Some(episode) = self.episodes.remove(&key.1) {
                 self.order.remove(&episode.change);
             }

@@ -7,6 +7,7 @@ use crate::http::ask::Nothing;
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
+use crate::receivers::naming::check_named;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -68,6 +69,7 @@ pub async fn get(principal: Principal, app: Arc<App>, _: Nothing) -> Result<Json
     responses(
         (status = 200, description = "Who hears from now on", body = DefaultsView),
         (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A receiver is not there", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn change(
@@ -85,6 +87,12 @@ pub async fn change(
         return Err(Problem::conflict(present));
     }
     let after = Defaults { receivers, policy };
+    let mut mistakes = Mistakes::default();
+    let known =
+        before.and_then(|before| before.value.as_ref()).map(|it| (&it.receivers, it.policy.as_slice()));
+    let team = registry.team(&principal.team);
+    check_named(&mut mistakes, team, (&after.receivers, &after.policy), known);
+    mistakes.into_found()?;
     let revision = Desk::of(&app, &principal).set_defaults(after.clone(), revision).await?;
     let change = (before.and_then(|before| before.value.as_ref()), Some(&after));
     app.audit.tell_change(&principal, Action::AlertDefaultsChange, &principal.team, change).await;

@@ -3,6 +3,7 @@
 use crate::alerting::desk::{Desk, rule};
 use crate::alerting::episodes::{Episode, EpisodeState, EpisodeView};
 use crate::alerting::form::REASON_CHARS;
+use crate::alerting::notices::NoticeView;
 use crate::api::List;
 use crate::api::rules::RuleView;
 use crate::api::silences::{SilenceView, silences_during};
@@ -24,7 +25,6 @@ use watchkeeper_schemas::audit::{Action, Deed};
 use watchkeeper_schemas::episode::{AlertEvent, RuleThen, WHOLE_TEAM};
 use watchkeeper_schemas::ids::{EpisodeId, HostId, RuleId};
 use watchkeeper_schemas::journal::Remark;
-use watchkeeper_schemas::notice::Intent;
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::rule::Severity;
 use watchkeeper_schemas::subjects::{JournalScope, alerts_of};
@@ -119,8 +119,8 @@ pub struct AlertView {
     alert: EpisodeView,
     /// Each transition with its evidence, in order.
     transitions: Vec<AlertEvent>,
-    /// What was to be told, in order; of the newest episodes only.
-    notices: Vec<Intent>,
+    /// What was to be told, in order, each with what became of it; of the newest episodes only.
+    notices: Vec<NoticeView>,
     /// The rule as it was when it fired; nothing for a built-in one.
     #[schema(required)]
     rule_then: Option<RuleThen>,
@@ -196,12 +196,8 @@ pub async fn get(
 ) -> Result<Json<AlertView>, Problem> {
     let id = asked.id.ok_or_else(no_such_alert)?;
     let episode = find(&app, &principal, &id).await?;
-    let notices = app
-        .alerting
-        .episodes()
-        .team(&principal.team)
-        .map(|team| team.notices(&id).to_vec())
-        .unwrap_or_default();
+    let notices =
+        app.alerting.notices().team(&principal.team).map(|team| team.of_episode(&id)).unwrap_or_default();
     let registry = app.identity.registry()?;
     let team = registry.team(&principal.team);
     let rule_id: Option<RuleId> = episode.view.rule.parse().ok();

@@ -7,6 +7,7 @@ use crate::http::principal::Principal;
 use crate::http::problem::Problem;
 use crate::live::alert_cursor::AlertCursor;
 use crate::live::cursor::{Cursor, Detail, Interest};
+use crate::live::notice_cursor::NoticeCursor;
 use crate::live::stream::{Client, Leave};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
@@ -64,7 +65,9 @@ fn parse_hosts(text: &str) -> Result<Vec<HostId>, Cow<'static, str>> {
 /// fall behind or catch up, `reset` when what was told is of no use any more (a `snapshot` follows). Ids are
 /// `<epoch>-<revision>`; a client that comes back with `Last-Event-ID` gets only what changed meanwhile. A client
 /// that reads slowly gets the newest state of each host and misses what was between. `alerts` {open} tells once which
-/// alerts are open, `alert` each that changed since. `end` {reason} is the last event,
+/// alerts are open, `alert` each that changed since. `notices` {waiting} tells once how many notices wait, `notice` each
+/// that is decided, tried or settled since, `receivers` {revision} that something about who receives was changed (ask
+/// for them again). `end` {reason} is the last event,
 /// within a second after a log-out or a change of role; a client signs in again, or comes back with what it may now do.
 #[utoipa::path(
     get, path = "/api/v1/live", tag = "hosts", operation_id = "live",
@@ -74,7 +77,7 @@ fn parse_hosts(text: &str) -> Result<Vec<HostId>, Cow<'static, str>> {
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received"),
     ),
     responses(
-        (status = 200, description = "The stream: `snapshot` {hosts, lag}, `host`, `lag`, `reset` {reason}, `alerts` {open}, `alert`, `end` {reason}", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The stream: `snapshot` {hosts, lag}, `host`, `lag`, `reset` {reason}, `alerts` {open}, `alert`, `notices` {waiting}, `notice`, `receivers` {revision}, `end` {reason}", body = String, content_type = "text/event-stream"),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "All places are taken, or hosts have not been read yet", body = Problem, content_type = "application/problem+json"),
     )
@@ -91,6 +94,7 @@ pub async fn stream(principal: Principal, app: Arc<App>, asked: LiveAsk) -> Resu
         live: Arc::clone(&app.live),
         alerting: Arc::clone(&app.alerting),
         alerts: AlertCursor::new(principal.team.clone()),
+        notices: NoticeCursor::new(principal.team.clone()),
         lag: app.lag.clone(),
         rounds: app.live.rounds(),
         shutdown: app.shutdown.clone(),

@@ -8,13 +8,14 @@ use crate::http::ask::{ById, Nothing, Removal};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
+use crate::receivers::naming::{check_named, tells_nobody};
 use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
-use watchkeeper_schemas::alerting::{Defaults, RuleState, SavedRule, Scope, Step};
+use watchkeeper_schemas::alerting::{RuleState, SavedRule, Scope, Step};
 use watchkeeper_schemas::audit::Action;
 use watchkeeper_schemas::ids::RuleId;
 use watchkeeper_schemas::journal;
@@ -50,7 +51,7 @@ pub struct RuleView {
     severity: Severity,
     /// Every team has it: only state, receivers and policy can be changed.
     built_in: bool,
-    /// Neither it nor the team names anybody who would hear.
+    /// Neither it nor the team names anybody who is there and would hear.
     tells_nobody: bool,
     /// What a change must name; 0 for a built-in one that nobody changed.
     revision: u64,
@@ -70,9 +71,7 @@ impl RuleView {
             placed;
         let tree = saved.text.parse::<Rule>().ok();
         let severity = tree.as_ref().map(Rule::severity).or_else(|| built_in.map(|it| it.severity));
-        let defaults = team.and_then(|team| team.alert_defaults.iter().next()).map(|(_, defaults)| defaults);
-        let nobody = |defaults: &Defaults| defaults.receivers.is_empty() && defaults.policy.is_empty();
-        let own = !saved.receivers.is_empty() || !saved.policy.is_empty();
+        let tells_nobody = tells_nobody(&saved, team);
         let (author, time) = changed.unzip();
         Self {
             id,
@@ -86,7 +85,7 @@ impl RuleView {
             state: saved.state,
             severity: severity.unwrap_or(Severity::Warning),
             built_in: built_in.is_some(),
-            tells_nobody: !own && defaults.is_none_or(nobody),
+            tells_nobody,
             revision,
             author,
             changed: time,
@@ -214,6 +213,21 @@ fn view(app: &App, principal: &Principal, placed: PlacedRule) -> Result<Json<Rul
     Ok(Json(RuleView::new(placed, registry.team(&principal.team))))
 }
 
+/// Refuses receivers that are not there; those that the rule named before go on.
+fn check_receivers_there(
+    app: &App,
+    principal: &Principal,
+    rule: &SavedRule,
+    before: Option<&SavedRule>,
+) -> Result<(), Problem> {
+    let registry = app.identity.registry()?;
+    let mut mistakes = Mistakes::default();
+    let before = before.map(|rule| (&rule.receivers, rule.policy.as_slice()));
+    let team = registry.team(&principal.team);
+    check_named(&mut mistakes, team, (&rule.receivers, &rule.policy), before);
+    mistakes.into_found()
+}
+
 /// Every rule of the team, the built-in ones first.
 #[utoipa::path(
     get, path = "/api/v1/rules", tag = "alerts", operation_id = "list_rules",
@@ -270,6 +284,7 @@ fn canonical(text: &str) -> String {
     responses(
         (status = 201, description = "The rule", body = RuleView),
         (status = 409, description = "The id is taken, or there are too many rules", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A receiver is not there", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn create(
@@ -280,6 +295,7 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<RuleView>), Problem> {
     let NewRule { name, id, text, scope, receivers, policy, state } = body;
     let rule = SavedRule { text: canonical(&text), scope, receivers, state, policy };
+    check_receivers_there(&app, &principal, &rule, None)?;
     let placed = Desk::of(&app, &principal).make_rule(id, journal::Rule { name, rule }).await?;
     let change = (None, Some(&placed.rule));
     app.audit.tell_change(&principal, Action::RuleCreate, &placed.id, change).await;
@@ -293,6 +309,7 @@ pub async fn create(
     responses(
         (status = 200, description = "The rule as it is now", body = RuleView),
         (status = 409, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A receiver is not there", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn change(
@@ -317,6 +334,7 @@ pub async fn change(
     };
     let rule =
         journal::Rule { name, rule: SavedRule { text: canonical(&text), scope, receivers, state, policy } };
+    check_receivers_there(&app, &principal, &rule.rule, Some(&before.rule.rule))?;
     let after = desk.save_rule(PlacedRule { rule, ..before.clone() }, "changed").await?;
     let change = (Some(&before.rule), Some(&after.rule));
     app.audit.tell_change(&principal, Action::RuleChange, &after.id, change).await;

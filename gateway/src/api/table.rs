@@ -4,8 +4,8 @@
 
 use crate::api::{
     alert_defaults, alerts, audit, auth, backtest, bulk, description, docs, enrol, health, history, hosting,
-    hosts, invitations, joining, live, maintenance, me, members, metrics, page, readers, rule_history, rules,
-    silences, system, team, tokens,
+    hosts, invitations, joining, live, maintenance, me, members, metrics, page, readers, receiver_deeds,
+    receivers, rule_history, rules, silences, system, team, telegram, tokens,
 };
 use crate::app::App;
 use crate::http::ask::{self, Ask};
@@ -103,6 +103,7 @@ type Schema = (String, RefOr<utoipa::openapi::schema::Schema>);
 #[must_use]
 pub fn table() -> Vec<Route> {
     let mut table = of_alerts();
+    table.extend(of_receivers());
     table.extend(of_teams());
     table.extend(of_people());
     table
@@ -136,6 +137,24 @@ fn of_alerts() -> Vec<Route> {
         route::<maintenance::__path_create, _, _>(Role::Admin, maintenance::create),
         route::<maintenance::__path_change, _, _>(Role::Admin, maintenance::change),
         route::<maintenance::__path_remove, _, _>(Role::Admin, maintenance::remove),
+    ]
+}
+
+/// Who is told of alerts.
+fn of_receivers() -> Vec<Route> {
+    vec![
+        route::<receivers::__path_list, _, _>(Role::Viewer, receivers::list),
+        route::<receivers::__path_create, _, _>(Role::Admin, receivers::create),
+        route::<receivers::__path_get, _, _>(Role::Viewer, receivers::get),
+        route::<receivers::__path_change, _, _>(Role::Admin, receivers::change),
+        route::<receivers::__path_remove, _, _>(Role::Admin, receivers::remove),
+        route::<receivers::__path_deliveries, _, _>(Role::Viewer, receivers::deliveries),
+        route::<receiver_deeds::__path_test, _, _>(Role::Admin, receiver_deeds::test),
+        route::<receiver_deeds::__path_link, _, _>(Role::Admin, receiver_deeds::link),
+        route::<receiver_deeds::__path_unlink, _, _>(Role::Admin, receiver_deeds::unlink),
+        route::<telegram::__path_get, _, _>(Role::Viewer, telegram::get),
+        route::<telegram::__path_change, _, _>(Role::Admin, telegram::change),
+        route::<telegram::__path_remove, _, _>(Role::Admin, telegram::remove),
     ]
 }
 

@@ -7,6 +7,7 @@ use crate::http::body::{Body, Mistakes};
 use crate::http::principal::{Caller, Principal};
 use crate::http::problem::{FieldError, Problem};
 use crate::identity::Change;
+use crate::receivers::desk::Desk;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -197,6 +198,7 @@ pub async fn remove(
         return Err(Problem::fields(vec![FieldError::new("confirm", expected, &body.confirm)]));
     }
     record(&app, &principal, &before, None, body.revision).await?;
+    Desk::of(&app, &principal).forget_all().await?;
     let by = By::from(&principal).did(Action::TeamDelete, &principal.team);
     let deed = Deed { before: Some(json!({ "name": before.name, "members": before.members })), ..by };
     app.audit.tell(JournalScope::Team(principal.team.clone()), deed).await;

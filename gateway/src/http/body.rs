@@ -59,6 +59,16 @@ impl Mistakes {
     }
 }
 
+impl Mistakes {
+    /// Nothing, or the refusal of what reads well and names what is not there.
+    ///
+    /// # Errors
+    /// 422 with every mistake.
+    pub fn into_found(self) -> Result<(), Problem> {
+        if self.0.is_empty() { Ok(()) } else { Err(Problem::unprocessable(self.0)) }
+    }
+}
+
 /// Control characters, and those that reverse or hide what is written.
 fn is_unseen(c: char) -> bool {
     c.is_control()

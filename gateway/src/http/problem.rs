@@ -83,6 +83,13 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::BAD_REQUEST, words.join("; ")) }
     }
 
+    /// 422: these fields name what is not there.
+    #[must_use]
+    pub fn unprocessable(errors: Vec<FieldError>) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self { status, title: "Unprocessable Content", ..Self::fields(errors) }
+    }
+
     /// 404: no such thing, or not yours, which reads the same.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {

@@ -104,6 +104,7 @@ pub fn revision(registry: &Registry, scope: &JournalScope, fact: &Fact) -> u64 {
         Fact::ReceiverFailure { id, .. } => team.map(|team| team.receiver_failures.revision(id)),
         Fact::Bot { id, .. } => team.map(|team| team.bots.revision(id)),
         Fact::BotState { id, .. } => team.map(|team| team.bot_states.revision(id)),
+        Fact::Behind { id, .. } => team.map(|team| team.behind.revision(id)),
     };
     of_team.unwrap_or(0)
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use watchkeeper_schemas::ids::TeamId;
 
 /// Bytes that one write holds, but for its last alert.
-const WRITE_BYTES_MAX: usize = 32 * 1024;
+pub(super) const WRITE_BYTES_MAX: usize = 32 * 1024;
 
 /// How far one client has come.
 #[derive(Debug)]
@@ -58,14 +58,15 @@ impl AlertCursor {
     }
 }
 
-fn write(out: &mut Vec<u8>, event: &str, data: &impl Serialize) {
+/// Appends an event without an id.
+pub(super) fn write(out: &mut Vec<u8>, event: &str, data: &impl Serialize) {
     match serde_json::to_vec(data) {
         Ok(json) => {
             for part in [b"event: ", event.as_bytes(), b"\ndata: ", &json, b"\n\n"] {
                 out.extend_from_slice(part);
             }
         }
-        Err(error) => tracing::error!(%error, "an alert cannot be rendered"),
+        Err(error) => tracing::error!(%error, event, "an event cannot be rendered"),
     }
 }
 

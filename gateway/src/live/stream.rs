@@ -7,6 +7,7 @@ use crate::identity::authorize::{Bell, End};
 use crate::live::Live;
 use crate::live::alert_cursor::AlertCursor;
 use crate::live::cursor::{Cursor, LagNews};
+use crate::live::notice_cursor::NoticeCursor;
 use crate::shutdown::stopped;
 use axum::body::Body;
 use bytes::Bytes;
@@ -64,6 +65,8 @@ pub struct Client {
     pub alerting: Arc<Alerting>,
     /// How far it has come with them.
     pub alerts: AlertCursor,
+    /// How far it has come with notices.
+    pub notices: NoticeCursor,
     /// The newest lag.
     pub lag: watch::Receiver<LagNews>,
     /// Rings for changes.
@@ -100,7 +103,7 @@ impl Client {
         }))
     }
 
-    /// What it is told next, of hosts before alerts.
+    /// What it is told next, of hosts before alerts before notices.
     fn told(&mut self) -> Option<Bytes> {
         let hosts = self.cursor.next(&self.live.fleet(), &self.lag.borrow_and_update());
         if !self.cursor.is_current() {
@@ -108,6 +111,7 @@ impl Client {
         }
         let mut alerts = Vec::new();
         self.alerts.next(&self.alerting.episodes(), &mut alerts);
+        self.notices.next(&self.alerting.notices(), &mut alerts);
         match (hosts, alerts.is_empty()) {
             (hosts, true) => hosts,
             (None, false) => Some(Bytes::from(alerts)),

@@ -52,6 +52,7 @@ async fn a_text_that_is_no_rule_is_refused_with_the_place_and_the_nearest_name()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_is_changed_only_from_what_is_newest_and_switched_by_one_call() {
     let stand = Stand::new().await;
+    stand.receiver("ops").await;
     let (status, made) =
         post(&stand, "/api/v1/rules", json!({"name": "Disk full", "text": "disk.used_pct>90"})).await;
     assert_eq!(
@@ -211,6 +212,8 @@ async fn weekly_maintenance_says_its_next_windows_and_is_changed_only_from_what_
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_of_a_rule_says_who_changed_what_and_outlives_it() {
     let stand = Stand::new().await;
+    stand.receiver("ops").await;
+    stand.receiver("boss").await;
     let (_, made) =
         post(&stand, "/api/v1/rules", json!({"name": "Busy", "text": "cpu.usage_pct > 90"})).await;
     let path = "/api/v1/rules/busy";

@@ -43,6 +43,12 @@ impl Stand {
         ask(self, &self.http, (Method::PUT, path), Some(body)).await
     }
 
+    /// Makes a receiver of this name, so that something may name it.
+    pub(crate) async fn receiver(&self, name: &str) {
+        let channel = serde_json::json!({"type": "telegram"});
+        self.post("/api/v1/receivers", serde_json::json!({"name": name, "channel": channel})).await.is(201);
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         ask(self, &self.http, (Method::DELETE, path), None).await
     }

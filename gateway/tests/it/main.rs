@@ -18,6 +18,7 @@ mod live;
 mod matrix;
 mod openapi;
 mod readers;
+mod receivers;
 mod revocation;
 mod sessions;
 mod sse;

@@ -37,6 +37,7 @@ enum Of {
     Alert,
     Silence,
     Maintenance,
+    Receiver,
 }
 
 /// A route: what its id is of, the rest of its query, and what whoever may do it gets about their own.
@@ -80,6 +81,19 @@ const EXPECTED: &[Expected] = &[
     ("POST /api/v1/maintenance", Of::Nothing, "", &[201]),
     ("PUT /api/v1/maintenance/{id}", Of::Maintenance, "", &[409]),
     ("DELETE /api/v1/maintenance/{id}", Of::Maintenance, "revision=1", &[409]),
+    ("GET /api/v1/receivers", Of::Nothing, "", &[200]),
+    ("POST /api/v1/receivers", Of::Nothing, "", &[201]),
+    ("GET /api/v1/receivers/{id}", Of::Receiver, "", &[200]),
+    ("PUT /api/v1/receivers/{id}", Of::Receiver, "", &[409]),
+    ("DELETE /api/v1/receivers/{id}", Of::Receiver, "revision=1", &[409]),
+    ("GET /api/v1/receivers/{id}/deliveries", Of::Receiver, "", &[200]),
+    // One waits once somebody has asked: there is no notifier in these tests.
+    ("POST /api/v1/receivers/{id}/test", Of::Receiver, "", &[202, 409]),
+    ("POST /api/v1/receivers/{id}/link", Of::Receiver, "", &[409]),
+    ("DELETE /api/v1/receivers/{id}/link", Of::Receiver, "", &[204]),
+    ("GET /api/v1/telegram", Of::Nothing, "", &[200]),
+    ("PUT /api/v1/telegram", Of::Nothing, "", &[409]),
+    ("DELETE /api/v1/telegram", Of::Nothing, "revision=1", &[409]),
     ("GET /api/v1/live", Of::Nothing, "hosts=", &[200]),
     ("GET /api/v1/system", Of::Nothing, "", &[200]),
     ("GET /api/v1/team", Of::Nothing, "", &[200]),
@@ -189,6 +203,19 @@ fn body(name: &str, mark: usize, team: &str) -> Option<Value> {
         "POST /api/v1/enrol/renew" => {
             json!({"jwt": "x", "public_key": KeyPair::new_user().public_key(), "time": 0, "signature": "x"})
         }
+        _ => return body_of_receivers(name, mark),
+    })
+}
+
+/// The same about receivers.
+fn body_of_receivers(name: &str, mark: usize) -> Option<Value> {
+    Some(match name {
+        "POST /api/v1/receivers" => json!({"name": format!("made {mark}"), "channel": {"type": "telegram"}}),
+        "PUT /api/v1/receivers/{id}" => json!({"name": "x", "channel": {"type": "webhook"}, "revision": 1}),
+        "POST /api/v1/receivers/{id}/link" => json!({"group": false}),
+        "PUT /api/v1/telegram" => {
+            json!({"token": "123456789:AAE-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "revision": 1})
+        }
         _ => return None,
     })
 }
@@ -222,6 +249,7 @@ struct Things {
     alert: String,
     silence: String,
     maintenance: String,
+    receiver: String,
 }
 
 impl Things {
@@ -235,6 +263,7 @@ impl Things {
             Of::Alert => &self.alert,
             Of::Silence => &self.silence,
             Of::Maintenance => &self.maintenance,
+            Of::Receiver => &self.receiver,
             Of::Nothing | Of::Session | Of::Token => "",
         }
     }
@@ -260,10 +289,24 @@ async fn things(stand: &mut Stand, client: &Client, mark: &str, member: &str) ->
     let silence = post("/api/v1/silences", asked).await["id"].clone();
     let asked = json!({"reason": mark, "zone": "Europe/Berlin", "days": [7], "begin": "22:00", "end": "06:00", "matchers": [{"host": mark}]});
     let maintenance = text(&post("/api/v1/maintenance", asked).await["id"]);
+    let hook = json!({"type": "webhook", "url": format!("https://{mark}.example/hook")});
+    let made = post("/api/v1/receivers", json!({"name": mark, "channel": hook})).await;
+    let receiver = text(&made["receiver"]["id"]);
     stand.put_of(&team, &host).await;
     let (rule, alert) = (text(&rule), fire(stand, client, (&team, &host, &text(&rule))).await);
     let (invitation, reader, silence) = (text(&invitation), text(&reader), text(&silence));
-    Things { team, host, member: member.to_owned(), invitation, reader, rule, alert, silence, maintenance }
+    Things {
+        team,
+        host,
+        member: member.to_owned(),
+        invitation,
+        reader,
+        rule,
+        alert,
+        silence,
+        maintenance,
+        receiver,
+    }
 }
 
 /// Opens an alert, as the processor does; its id, once the gateway shows it.
@@ -354,7 +397,8 @@ impl Asker {
             | Of::Rule
             | Of::Alert
             | Of::Silence
-            | Of::Maintenance => things.id(of),
+            | Of::Maintenance
+            | Of::Receiver => things.id(of),
         }
     }
 }
@@ -549,7 +593,7 @@ fn expect<'a>(
     let text = answer.body.to_string();
     // What was sent in a body comes back in a refusal of it.
     for things in foreign.into_iter().filter(|_| answer.status < 400) {
-        let of_alerts = [&things.rule, &things.alert, &things.silence];
+        let of_alerts = [&things.rule, &things.alert, &things.silence, &things.receiver];
         for secret in
             [&things.host, &things.reader, &things.invitation, &things.team].into_iter().chain(of_alerts)
         {

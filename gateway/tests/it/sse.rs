@@ -68,11 +68,11 @@ impl Listener {
         }
     }
 
-    /// The next event about hosts: those about lag and alerts come when they like.
+    /// The next event about hosts: those about lag, alerts and notices come when they like.
     pub(crate) async fn next(&mut self) -> Event {
         loop {
             let event = self.event().await.expect("the stream goes on");
-            if !["lag", "alerts", "alert"].contains(&event.name.as_str()) {
+            if !["lag", "alerts", "alert", "notices", "notice", "receivers"].contains(&event.name.as_str()) {
                 return event;
             }
         }

@@ -6,16 +6,21 @@ export class Answer<T> {
   value = $state.raw<T | null>(null)
   problem = $state('')
 
+  #asked = 0
+
   constructor(readonly ask: () => Promise<T>) {
     void this.again()
   }
 
+  /** Of several questions under way the newest one's answer is shown, whichever comes last. */
   async again(): Promise<void> {
+    this.#asked += 1
+    const mine = this.#asked
     try {
-      this.value = await this.ask()
-      this.problem = ''
+      const value = await this.ask()
+      if (mine === this.#asked) [this.value, this.problem] = [value, '']
     } catch (error) {
-      this.problem = sentence(error)
+      if (mine === this.#asked) this.problem = sentence(error)
     }
   }
 }

@@ -520,7 +520,9 @@ export interface paths {
          *     fall behind or catch up, `reset` when what was told is of no use any more (a `snapshot` follows). Ids are
          *     `<epoch>-<revision>`; a client that comes back with `Last-Event-ID` gets only what changed meanwhile. A client
          *     that reads slowly gets the newest state of each host and misses what was between. `alerts` {open} tells once which
-         *     alerts are open, `alert` each that changed since. `end` {reason} is the last event,
+         *     alerts are open, `alert` each that changed since. `notices` {waiting} tells once how many notices wait, `notice` each
+         *     that is decided, tried or settled since, `receivers` {revision} that something about who receives was changed (ask
+         *     for them again). `end` {reason} is the last event,
          *     within a second after a log-out or a change of role; a client signs in again, or comes back with what it may now do.
          * @description Needs the role viewer.
          */
@@ -811,6 +813,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/receivers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every receiver of the team.
+         * @description Needs the role viewer.
+         */
+        get: operations["list_receivers"];
+        put?: never;
+        /**
+         * Makes a receiver. Its secrets are sealed for the notifier alone and never shown again; the key that signs what a
+         *     webhook is sent is made here and shown once.
+         * @description Needs the role admin.
+         */
+        post: operations["create_receiver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/receivers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One receiver.
+         * @description Needs the role viewer.
+         */
+        get: operations["get_receiver"];
+        /**
+         * Changes a receiver. A secret that is left out stays; a new URL of a webhook brings a new key, which is shown once.
+         * @description Needs the role admin.
+         */
+        put: operations["change_receiver"];
+        post?: never;
+        /**
+         * Removes a receiver with its secret and its link. Rules that name it tell one less; those are told here.
+         * @description Needs the role admin.
+         */
+        delete: operations["remove_receiver"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/receivers/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was to be told to a receiver, the newest first, each with its tries, their answers, and what became of it.
+         * @description Needs the role viewer.
+         */
+        get: operations["list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/receivers/{id}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a link by which a chat of Telegram becomes the receiver: good once, for 10 minutes; the one before ends. The chat
+         *     may do what whoever made the link may.
+         * @description Needs the role admin.
+         */
+        post: operations["link_receiver"];
+        /**
+         * Ends the link to a chat, and an offer of one: the chat is told nothing more and may ask nothing more.
+         * @description Needs the role admin.
+         */
+        delete: operations["unlink_receiver"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/receivers/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends a message to a receiver, alone and at once, so that somebody sees whether it arrives. What its channel answers
+         *     stands among its deliveries and comes as `notice` of the live stream. One at a time, and 10 a minute of a team.
+         * @description Needs the role admin.
+         */
+        post: operations["test_receiver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rules": {
         parameters: {
             query?: never;
@@ -1063,6 +1184,35 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/telegram": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which bot serves the team, and what Telegram says of it.
+         * @description Needs the role viewer.
+         */
+        get: operations["get_telegram"];
+        /**
+         * Sets a bot of the team's own. Its token is sealed for the notifier alone and never shown again; chats that were linked
+         *     by another bot have to be linked again.
+         * @description Needs the role admin.
+         */
+        put: operations["change_telegram"];
+        post?: never;
+        /**
+         * Removes the team's own bot: the installation's serves, if it has one.
+         * @description Needs the role admin.
+         */
+        delete: operations["remove_telegram"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1115,7 +1265,7 @@ export interface components {
          * @description What was done or tried.
          * @enum {string}
          */
-        Action: "set_up" | "log_in" | "log_out" | "register" | "token_reuse" | "session_end" | "password_change" | "user_change" | "token_create" | "token_delete" | "refused" | "team_create" | "team_change" | "team_delete" | "invite" | "invitation_delete" | "invitation_accept" | "member_change" | "member_delete" | "host_create" | "host_change" | "host_delete" | "enrolment_create" | "enrol" | "enrolment_end" | "credential_renew" | "reader_create" | "reader_delete" | "rule_create" | "rule_change" | "rule_delete" | "alert_defaults_change" | "silence_create" | "silence_change" | "silence_delete" | "maintenance_create" | "maintenance_change" | "maintenance_delete" | "alert_acknowledge" | "alert_withdraw" | "alert_resolve";
+        Action: "set_up" | "log_in" | "log_out" | "register" | "token_reuse" | "session_end" | "password_change" | "user_change" | "token_create" | "token_delete" | "refused" | "team_create" | "team_change" | "team_delete" | "invite" | "invitation_delete" | "invitation_accept" | "member_change" | "member_delete" | "host_create" | "host_change" | "host_delete" | "enrolment_create" | "enrol" | "enrolment_end" | "credential_renew" | "reader_create" | "reader_delete" | "rule_create" | "rule_change" | "rule_delete" | "alert_defaults_change" | "silence_create" | "silence_change" | "silence_delete" | "maintenance_create" | "maintenance_change" | "maintenance_delete" | "alert_acknowledge" | "alert_withdraw" | "alert_resolve" | "receiver_create" | "receiver_change" | "receiver_delete" | "receiver_test" | "chat_offer" | "chat_link" | "chat_unlink" | "chat_unknown" | "bot_change";
         /** @description One transition of one episode. */
         AlertEvent: components["schemas"]["EpisodeRef"] & {
             /**
@@ -1185,8 +1335,8 @@ export interface components {
         AlertView: {
             /** @description The episode. */
             alert: components["schemas"]["EpisodeView"];
-            /** @description What was to be told, in order; of the newest episodes only. */
-            notices: components["schemas"]["Intent"][];
+            /** @description What was to be told, in order, each with what became of it; of the newest episodes only. */
+            notices: components["schemas"]["NoticeView"][];
             rule_now: components["schemas"]["RuleView"] | null;
             rule_then: components["schemas"]["RuleThen"] | null;
             /** @description Silences of that time that speak of its rule or host, or of neither. */
@@ -1194,6 +1344,11 @@ export interface components {
             /** @description Each transition with its evidence, in order. */
             transitions: components["schemas"]["AlertEvent"][];
         };
+        /**
+         * @description What became of an attempt.
+         * @enum {string}
+         */
+        AnswerWord: "delivered" | "not_now" | "unknown" | "refused";
         /** @description The revision that a change was made from. */
         AtRevision: {
             /**
@@ -1201,6 +1356,38 @@ export interface components {
              * @description The revision.
              */
             revision: number;
+        };
+        /** @description One try to hand a message to its channel. */
+        AttemptView: {
+            answer: components["schemas"]["AnswerWord"] | null;
+            /**
+             * Format: date-time
+             * @description When it answered.
+             */
+            answered: string | null;
+            /** @description In its words, as far as they may be shown. */
+            detail: string | null;
+            /**
+             * Format: int32
+             * @description Which try of that message, from 1.
+             */
+            k: number;
+            /** @description The notice that led the message. */
+            lead: string;
+            /** @description An earlier try may have arrived, which the message says. */
+            possible_repeat: boolean;
+            /**
+             * Format: int64
+             * @description When it wants to be asked again, in milliseconds from then.
+             */
+            retry_after_ms: number | null;
+            /**
+             * Format: date-time
+             * @description When it was begun.
+             */
+            time: string;
+            /** @description How many notices the message told. */
+            told: number;
         };
         /** @description One entry as AUDIT keeps it. */
         AuditEntry: components["schemas"]["Deed"] & {
@@ -1377,6 +1564,118 @@ export interface components {
             problem: string | null;
             silence: components["schemas"]["SilenceId"] | null;
         };
+        /** @description How somebody is to be told. A secret that is left out stays as it is. */
+        ChannelForm: {
+            /** @enum {string} */
+            type: "telegram";
+        } | {
+            /** @description From whom. */
+            from: string;
+            /** @description The password; needed anew where user, server, port or protection change. */
+            password?: string | null;
+            /**
+             * Format: int32
+             * @description Its port.
+             */
+            port: number;
+            /** @description How the connection is protected. */
+            security: components["schemas"]["SmtpSecurity"];
+            /** @description The SMTP server's name. */
+            server: string;
+            /** @description To whom. */
+            to: string[];
+            /** @enum {string} */
+            type: "email";
+            /** @description With which name to log in; none: without. */
+            user?: string | null;
+        } | {
+            /** @enum {string} */
+            type: "webhook";
+            /** @description Where it goes, http or https; a new one brings a new key. */
+            url?: string | null;
+        } | {
+            /** @description The server, as `https://ntfy.sh`. */
+            server: string;
+            /** @description The access token; empty: none. Needed anew where the server changes. */
+            token?: string | null;
+            /** @description The topic. */
+            topic: string;
+            /** @enum {string} */
+            type: "ntfy";
+        } | {
+            /** @description Whose form it takes. */
+            form: components["schemas"]["ChatroomForm"];
+            /** @enum {string} */
+            type: "chatroom";
+            /** @description Where it goes, http or https. */
+            url?: string | null;
+        };
+        /**
+         * @description The kinds of channels.
+         * @enum {string}
+         */
+        ChannelKind: "telegram" | "email" | "webhook" | "ntfy" | "chatroom";
+        /** @description How somebody is told, without what must not be read. */
+        ChannelView: {
+            /** @enum {string} */
+            type: "telegram";
+        } | {
+            /** @description From whom. */
+            from: string;
+            /**
+             * Format: int32
+             * @description Its port.
+             */
+            port: number;
+            /** @description How the connection is protected. */
+            security: components["schemas"]["SmtpSecurity"];
+            /** @description The SMTP server's name. */
+            server: string;
+            /** @description To whom. */
+            to: string[];
+            /** @enum {string} */
+            type: "email";
+            /** @description With which name to log in. */
+            user: string | null;
+        } | {
+            /** @description The host that it goes to. */
+            host: string;
+            /** @enum {string} */
+            type: "webhook";
+        } | {
+            /** @description The server. */
+            server: string;
+            /** @description The topic. */
+            topic: string;
+            /** @enum {string} */
+            type: "ntfy";
+        } | {
+            /** @description Whose form it takes. */
+            form: components["schemas"]["ChatroomForm"];
+            /** @description The host that it goes to. */
+            host: string;
+            /** @enum {string} */
+            type: "chatroom";
+        };
+        /** @description The chat that a receiver is. */
+        ChatView: {
+            /** @description Who linked it: it may do what they may. */
+            by: components["schemas"]["UserId"];
+            /** @description Whether more than one person may be in it. */
+            is_group: boolean;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            since: string;
+            /** @description What it is called. */
+            title: string;
+        };
+        /**
+         * @description Whose form an incoming webhook takes.
+         * @enum {string}
+         */
+        ChatroomForm: "slack" | "discord";
         /**
          * @description What can be switched off on a host; each is named like the section of a sample that it fills.
          * @enum {string}
@@ -1561,6 +1860,16 @@ export interface components {
              * @description The number.
              */
             value: number;
+        };
+        /** @description What a channel refuses for good. */
+        FailureView: {
+            /** @description What it answers, as far as it may be shown. */
+            answer: string;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            since: string;
         };
         /** @description One field of a request that was wrong. */
         FieldError: {
@@ -2086,70 +2395,6 @@ export interface components {
              */
             v: number;
         };
-        /** @description One message that is to be sent to one receiver. */
-        Intent: components["schemas"]["EpisodeRef"] & {
-            /**
-             * Format: int64
-             * @description How long it lasted, in milliseconds; none: it is open.
-             */
-            duration_ms?: number | null;
-            /** @description The episode, for ever. */
-            episode_id: components["schemas"]["EpisodeId"];
-            /** @description What tells it from every other one; the end of its subject. */
-            id: string;
-            /** @description How bad it is. */
-            level: components["schemas"]["Severity"];
-            /**
-             * Format: int32
-             * @description Which one of its kind in the episode, from 1.
-             */
-            n: number;
-            /** @description What it says. */
-            notice: components["schemas"]["NoticeWord"];
-            /**
-             * Format: double
-             * @description The worst of them.
-             */
-            peak?: number | null;
-            /** @description Why it is over. */
-            reason?: string | null;
-            /** @description To whom. */
-            receiver: string;
-            /**
-             * Format: int64
-             * @description Place in SAMPLES of the input that decided.
-             */
-            sequence: number;
-            /** @description The rule tells nobody yet: recorded, not sent. */
-            shadow: boolean;
-            /**
-             * Format: int32
-             * @description Episodes that came and went unheard before this one.
-             */
-            short_episodes: number;
-            /**
-             * Format: date-time
-             * @description First sample that was true, in event time.
-             */
-            since: string;
-            /** @description Whose alert it is about. */
-            team: components["schemas"]["TeamId"];
-            /**
-             * Format: date-time
-             * @description When the broker stored that input.
-             */
-            time: string;
-            /**
-             * Format: int32
-             * @description Version of this form; 1.
-             */
-            v: number;
-            /**
-             * Format: double
-             * @description The last value that decided.
-             */
-            value?: number | null;
-        };
         InvitationId: string;
         /** @description A new invitation and its link. */
         InvitationMade: {
@@ -2214,6 +2459,23 @@ export interface components {
             history: components["schemas"]["HistoryState"];
             /** @description Each processor. */
             processors: components["schemas"]["ProcessorLag"][];
+        };
+        /** @description A link that one chat can take once. */
+        LinkMade: {
+            /** @description The bot that it leads to. */
+            bot: string;
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires: string;
+            /** @description To be opened by whoever is to be told; shown here only. */
+            url: string;
+        };
+        /** @description A link that is wanted. */
+        LinkWanted: {
+            /** @description For a group: Telegram asks which; else for a chat with the bot alone. */
+            group?: boolean;
         };
         /** @description A list: its items and the next page's number, or null on the last. */
         List_AuditItem: {
@@ -2525,6 +2787,63 @@ export interface components {
             next_page: number | null;
         };
         /** @description A list: its items and the next page's number, or null on the last. */
+        List_NoticeView: {
+            /** @description The items of this page. */
+            items: {
+                alert: components["schemas"]["EpisodeId"] | null;
+                /** @description Each try that told it, in order. */
+                attempts: components["schemas"]["AttemptView"][];
+                by: components["schemas"]["UserId"] | null;
+                channel: components["schemas"]["ChannelKind"] | null;
+                /** @description Why, in words, as far as they may be shown. */
+                detail: string | null;
+                /**
+                 * Format: date-time
+                 * @description When that was settled.
+                 */
+                ended: string | null;
+                /** @description On which host; `_` for the whole team, empty for a test. */
+                host: string;
+                /** @description What tells it from every other one. */
+                id: string;
+                /** @description The notice whose message told it. */
+                into: string | null;
+                level: components["schemas"]["Severity"] | null;
+                /** @description The channel's id of the message. */
+                message: string | null;
+                /**
+                 * Format: int32
+                 * @description Which one of its kind in the episode, from 1.
+                 */
+                n: number;
+                notice: components["schemas"]["NoticeWord"] | null;
+                /** @description To whom. */
+                receiver: string;
+                /** @description Of which rule; empty for a test. */
+                rule: string;
+                /** @description What the rule was called then; nothing for a built-in one. */
+                rule_name: string | null;
+                /** @description Of which series. */
+                series: string;
+                /**
+                 * Format: int32
+                 * @description Episodes that came and went unheard before this one.
+                 */
+                short_episodes: number;
+                /** @description What became of it. */
+                state: components["schemas"]["NoticeState"];
+                /** @description Somebody wanted to see that messages arrive, and it is about no alert. */
+                test: boolean;
+                /**
+                 * Format: date-time
+                 * @description When it was decided.
+                 */
+                time: string;
+            }[];
+            /** @description The page behind this one, or null. */
+            next_page: number | null;
+        };
+        /** @description A list: its items and the next page's number, or null on the last. */
         List_ReaderView: {
             /** @description The items of this page. */
             items: {
@@ -2542,6 +2861,40 @@ export interface components {
                  * @description What its removal must name.
                  */
                 revision: number;
+            }[];
+            /** @description The page behind this one, or null. */
+            next_page: number | null;
+        };
+        /** @description A list: its items and the next page's number, or null on the last. */
+        List_ReceiverView: {
+            /** @description The items of this page. */
+            items: {
+                /** @description Who changed it last. */
+                author: string;
+                /**
+                 * Format: date-time
+                 * @description When.
+                 */
+                changed: string;
+                /** @description How it is told. */
+                channel: components["schemas"]["ChannelView"];
+                chat: components["schemas"]["ChatView"] | null;
+                failure: components["schemas"]["FailureView"] | null;
+                /** @description The receiver. */
+                id: components["schemas"]["ReceiverId"];
+                last: components["schemas"]["NoticeView"] | null;
+                /** @description The name that people read. */
+                name: string;
+                /** @description Who names it. */
+                named_by: components["schemas"]["NamedBy"];
+                offer: components["schemas"]["OfferView"] | null;
+                /**
+                 * Format: int64
+                 * @description What a change must name.
+                 */
+                revision: number;
+                /** @description Whether a secret of its channel is kept: a password, token, URL or key. */
+                secret_set: boolean;
             }[];
             /** @description The page behind this one, or null. */
             next_page: number | null;
@@ -2604,7 +2957,7 @@ export interface components {
                 severity: components["schemas"]["Severity"];
                 /** @description Whether it runs and tells. */
                 state: components["schemas"]["RuleState"];
-                /** @description Neither it nor the team names anybody who would hear. */
+                /** @description Neither it nor the team names anybody who is there and would hear. */
                 tells_nobody: boolean;
                 /** @description In the rule language, as it would be written; empty where it is built in. */
                 text: string;
@@ -2873,6 +3226,22 @@ export interface components {
             /** @description What the number counts in. */
             unit: components["schemas"]["Unit"];
         };
+        /** @description Who names one receiver. */
+        NamedBy: {
+            /** @description The team's defaults do: it hears where a rule names nobody. */
+            defaults: boolean;
+            /** @description How many rules do. */
+            rule_count: number;
+            /** @description The first 20 of them. */
+            rules: components["schemas"]["NamedRule"][];
+        };
+        /** @description A rule that names a receiver. */
+        NamedRule: {
+            /** @description Which. */
+            id: components["schemas"]["RuleId"];
+            /** @description What it is called. */
+            name: string;
+        };
         /** @description How close a host came to an episode that it did not have. */
         NearMiss: {
             /**
@@ -2956,6 +3325,14 @@ export interface components {
             /** @description A name for it. */
             name: components["schemas"]["ReaderName"];
         };
+        /** @description A receiver to be made. */
+        NewReceiver: {
+            /** @description How it is to be told. */
+            channel: components["schemas"]["ChannelForm"];
+            id?: components["schemas"]["ReceiverId"] | null;
+            /** @description The name that people read. */
+            name: string;
+        };
         /** @description A rule to be made. */
         NewRule: {
             id?: components["schemas"]["RuleId"] | null;
@@ -3036,10 +3413,77 @@ export interface components {
             notice: components["schemas"]["NoticeWord"];
         };
         /**
+         * @description What became of a notice.
+         * @enum {string}
+         */
+        NoticeState: "waiting" | "shadow" | "delivered" | "merged" | "superseded" | "failed";
+        /** @description A notice as it was decided, and what became of it. */
+        NoticeView: {
+            alert: components["schemas"]["EpisodeId"] | null;
+            /** @description Each try that told it, in order. */
+            attempts: components["schemas"]["AttemptView"][];
+            by: components["schemas"]["UserId"] | null;
+            channel: components["schemas"]["ChannelKind"] | null;
+            /** @description Why, in words, as far as they may be shown. */
+            detail: string | null;
+            /**
+             * Format: date-time
+             * @description When that was settled.
+             */
+            ended: string | null;
+            /** @description On which host; `_` for the whole team, empty for a test. */
+            host: string;
+            /** @description What tells it from every other one. */
+            id: string;
+            /** @description The notice whose message told it. */
+            into: string | null;
+            level: components["schemas"]["Severity"] | null;
+            /** @description The channel's id of the message. */
+            message: string | null;
+            /**
+             * Format: int32
+             * @description Which one of its kind in the episode, from 1.
+             */
+            n: number;
+            notice: components["schemas"]["NoticeWord"] | null;
+            /** @description To whom. */
+            receiver: string;
+            /** @description Of which rule; empty for a test. */
+            rule: string;
+            /** @description What the rule was called then; nothing for a built-in one. */
+            rule_name: string | null;
+            /** @description Of which series. */
+            series: string;
+            /**
+             * Format: int32
+             * @description Episodes that came and went unheard before this one.
+             */
+            short_episodes: number;
+            /** @description What became of it. */
+            state: components["schemas"]["NoticeState"];
+            /** @description Somebody wanted to see that messages arrive, and it is about no alert. */
+            test: boolean;
+            /**
+             * Format: date-time
+             * @description When it was decided.
+             */
+            time: string;
+        };
+        /**
          * @description What a notice says.
          * @enum {string}
          */
         NoticeWord: "steady" | "flapping" | "firing" | "level_up" | "reminder" | "escalated" | "resolved";
+        /** @description A link that a chat may still take. */
+        OfferView: {
+            /** @description Who made it. */
+            by: components["schemas"]["UserId"];
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires: string;
+        };
         /** @description To what somebody is invited. */
         OpenedInvitation: {
             /**
@@ -3173,6 +3617,60 @@ export interface components {
             parts: components["schemas"]["Part"][];
             /** @description Whether hosts can be shown: the live view has been read, and is followed. */
             ready: boolean;
+        };
+        /** @description What is to be true of a receiver from now on. */
+        ReceiverEdit: {
+            /** @description How it is to be told, by the channel that it has; a secret that is left out stays. */
+            channel: components["schemas"]["ChannelForm"];
+            /** @description The name that people read. */
+            name: string;
+            /**
+             * Format: int64
+             * @description The revision that the edit was made from.
+             */
+            revision: number;
+        };
+        ReceiverId: string;
+        /** @description What a removed receiver leaves behind. */
+        ReceiverRemoved: {
+            /** @description Who named it: they tell one less. */
+            named_by: components["schemas"]["NamedBy"];
+        };
+        /** @description A receiver as saved. */
+        ReceiverSaved: {
+            /** @description The receiver. */
+            receiver: components["schemas"]["ReceiverView"];
+            /** @description The key that signs what a webhook is sent; where it is new, and shown here only. */
+            signing_key: string | null;
+        };
+        /** @description A receiver, and how it does. */
+        ReceiverView: {
+            /** @description Who changed it last. */
+            author: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            changed: string;
+            /** @description How it is told. */
+            channel: components["schemas"]["ChannelView"];
+            chat: components["schemas"]["ChatView"] | null;
+            failure: components["schemas"]["FailureView"] | null;
+            /** @description The receiver. */
+            id: components["schemas"]["ReceiverId"];
+            last: components["schemas"]["NoticeView"] | null;
+            /** @description The name that people read. */
+            name: string;
+            /** @description Who names it. */
+            named_by: components["schemas"]["NamedBy"];
+            offer: components["schemas"]["OfferView"] | null;
+            /**
+             * Format: int64
+             * @description What a change must name.
+             */
+            revision: number;
+            /** @description Whether a secret of its channel is kept: a password, token, URL or key. */
+            secret_set: boolean;
         };
         /** @description A refresh token, where there is no cookie. */
         Refresh: {
@@ -3388,7 +3886,7 @@ export interface components {
             severity: components["schemas"]["Severity"];
             /** @description Whether it runs and tells. */
             state: components["schemas"]["RuleState"];
-            /** @description Neither it nor the team names anybody who would hear. */
+            /** @description Neither it nor the team names anybody who is there and would hear. */
             tells_nobody: boolean;
             /** @description In the rule language, as it would be written; empty where it is built in. */
             text: string;
@@ -3421,6 +3919,11 @@ export interface components {
             /** @description The smallest value of each step. */
             min: (number | null)[];
         };
+        /**
+         * @description Whose bot serves a team.
+         * @enum {string}
+         */
+        Serving: "own" | "installation" | "nobody";
         /** @description A session that began or goes on. Browsers get it as cookies; the tokens stand here for tools that asked for them. */
         Session: {
             /**
@@ -3544,6 +4047,11 @@ export interface components {
             until: string;
         };
         /**
+         * @description How a connection to an SMTP server is protected.
+         * @enum {string}
+         */
+        SmtpSecurity: "tls" | "start_tls" | "plain";
+        /**
          * @description How far the agent of a host has come.
          * @enum {string}
          */
@@ -3642,6 +4150,40 @@ export interface components {
             role: components["schemas"]["Role"];
             /** @description Its id. */
             team: components["schemas"]["TeamId"];
+        };
+        /** @description A bot of the team's own. */
+        TelegramEdit: {
+            /**
+             * Format: int64
+             * @description The revision that the edit was made from; 0 for the first.
+             */
+            revision: number;
+            /** @description Its token, as BotFather tells it; never shown again. */
+            token: string;
+        };
+        /** @description The bot that serves a team. */
+        TelegramView: {
+            /**
+             * Format: date-time
+             * @description When Telegram said so.
+             */
+            asked: string | null;
+            /** @description What Telegram answers where it refuses the token. */
+            refusal: string | null;
+            /**
+             * Format: int64
+             * @description What a change must name.
+             */
+            revision: number;
+            /** @description Whose it is. */
+            serving: components["schemas"]["Serving"];
+            /** @description Its name, without `@`; nothing before Telegram told it. */
+            username: string | null;
+        };
+        /** @description A test that was asked for. */
+        TestAsked: {
+            /** @description The notice by which it stands among the deliveries. */
+            notice: string;
         };
         TokenId: string;
         /** @description A personal token, without its secret. */
@@ -3768,7 +4310,7 @@ export interface components {
          * @description How somebody was known.
          * @enum {string}
          */
-        Via: "session" | "token" | "credential" | "machine" | "nobody";
+        Via: "session" | "token" | "credential" | "chat" | "machine" | "nobody";
         /** @description How an agent is to watch its host, as people have set it. */
         Watching: {
             /**
@@ -3975,6 +4517,15 @@ export interface operations {
             };
             /** @description The body is not application/json */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A receiver is not there */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6444,7 +6995,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The stream: `snapshot` {hosts, lag}, `host`, `lag`, `reset` {reason}, `alerts` {open}, `alert`, `end` {reason} */
+            /** @description The stream: `snapshot` {hosts, lag}, `host`, `lag`, `reset` {reason}, `alerts` {open}, `alert`, `notices` {waiting}, `notice`, `receivers` {revision}, `end` {reason} */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8069,6 +8620,763 @@ export interface operations {
             };
         };
     };
+    list_receivers: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The receivers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_ReceiverView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_receiver: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewReceiver"];
+            };
+        };
+        responses: {
+            /** @description The receiver */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiverSaved"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The id is taken, or there are too many receivers */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_receiver: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The receiver */
+                id: components["schemas"]["ReceiverId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The receiver */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiverView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_receiver: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The receiver */
+                id: components["schemas"]["ReceiverId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReceiverEdit"];
+            };
+        };
+        responses: {
+            /** @description The receiver as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiverSaved"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_receiver: {
+        parameters: {
+            query: {
+                /** @description Its revision */
+                revision: number;
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The receiver */
+                id: components["schemas"]["ReceiverId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiverRemoved"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_deliveries: {
+        parameters: {
+            query?: {
+                /** @description The page, from 1 */
+                page?: number;
+                /** @description Notices of a page */
+                limit?: number;
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The receiver */
+                id: components["schemas"]["ReceiverId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The notices */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_NoticeView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    link_receiver: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The receiver */
+                id: components["schemas"]["ReceiverId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkWanted"];
+            };
+        };
+        responses: {
+            /** @description The link */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkMade"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No bot is known, or it is no receiver of Telegram */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unlink_receiver: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The receiver */
+                id: components["schemas"]["ReceiverId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No chat is linked */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_receiver: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The receiver */
+                id: components["schemas"]["ReceiverId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It was asked for */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestAsked"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description One waits already, or no chat is linked */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_rules: {
         parameters: {
             query?: {
@@ -8218,6 +9526,15 @@ export interface operations {
             };
             /** @description The body is not application/json */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A receiver is not there */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8571,6 +9888,15 @@ export interface operations {
             };
             /** @description The body is not application/json */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A receiver is not there */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9602,6 +10928,252 @@ export interface operations {
             };
             /** @description The body is not application/json */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_telegram: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bot */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TelegramView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_telegram: {
+        parameters: {
+            query?: {
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TelegramEdit"];
+            };
+        };
+        responses: {
+            /** @description The bot; Telegram tells its name within seconds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TelegramView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be known yet; come again after Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_telegram: {
+        parameters: {
+            query: {
+                /** @description Its revision */
+                revision: number;
+                /** @description The team; without it the first of yours by name */
+                team?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Which bot serves now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TelegramView"];
+                };
+            };
+            /** @description Something is wrong with the request; the problem names the fields */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not allowed to whoever asks, or came from another site's page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such team or thing, or it is not yours: both read the same */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

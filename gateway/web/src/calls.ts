@@ -76,6 +76,24 @@ export const alertDefaults = {
   change: (body: Pick<api.AlertDefaults, 'receivers' | 'policy' | 'revision'>): Promise<api.AlertDefaults> => put('/alert-defaults', body),
 }
 
+export const receivers = {
+  list: (): Promise<api.Receiver[]> => items('/receivers'),
+  get: (id: string): Promise<api.Receiver> => get(`/receivers/${part(id)}`),
+  create: (body: { name: string; channel: api.ChannelForm }): Promise<api.ReceiverSaved> => post('/receivers', body),
+  change: (id: string, body: { name: string; channel: api.ChannelForm; revision: number }): Promise<api.ReceiverSaved> => put(`/receivers/${part(id)}`, body),
+  remove: (id: string, revision: number): Promise<void> => remove(`/receivers/${part(id)}`, { revision }),
+  deliveries: (id: string, query: Query): Promise<api.List<api.Notice>> => get(`/receivers/${part(id)}/deliveries`, query),
+  test: (id: string): Promise<{ notice: string }> => call('POST', `/receivers/${part(id)}/test`),
+  link: (id: string, group: boolean): Promise<api.Link> => post(`/receivers/${part(id)}/link`, { group }),
+  unlink: (id: string): Promise<void> => remove(`/receivers/${part(id)}/link`),
+}
+
+export const telegram = {
+  get: (): Promise<api.Telegram> => get('/telegram'),
+  set: (token: string, revision: number): Promise<api.Telegram> => put('/telegram', { token, revision }),
+  remove: (revision: number): Promise<void> => remove('/telegram', { revision }),
+}
+
 export type SilenceBody = Pick<api.Silence, 'reason' | 'until' | 'matchers'> & { from?: string }
 export const silences = {
   list: (query: Query): Promise<api.List<api.Silence>> => get('/silences', query),

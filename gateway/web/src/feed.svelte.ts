@@ -33,6 +33,10 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
   known = $state(false)
   /** Grows when an alert changed, or may have. */
   alertNews = $state(0)
+  /** Grows when a notice was decided, tried or settled, or may have been. */
+  noticeNews = $state(0)
+  /** Grows when something about who receives was changed, or may have been. */
+  receiverNews = $state(0)
   /** Grows with every frame that changed something. */
   frame = $state(0)
   /** The gateway's time when values last came. */
@@ -161,7 +165,13 @@ export class LiveFeed<H extends { host: string; sequence: number }> {
     for (const event of this.#parser.push(text)) {
       if (event.name === 'end') this.#ended = reasonOf(event.data)
       else if (event.name === 'alert' || event.name === 'alerts') this.alertNews += 1
-      else this.#changes = fold(this.#changes, event)
+      else if (event.name === 'notice') this.noticeNews += 1
+      else if (event.name === 'receivers') this.receiverNews += 1
+      else if (event.name === 'notices') {
+        // The first of a connection: whatever happened before it was not told.
+        this.noticeNews += 1
+        this.receiverNews += 1
+      } else this.#changes = fold(this.#changes, event)
     }
     if (this.#frameAsked) return
     this.#frameAsked = true

@@ -29,6 +29,11 @@ class Route {
     return this.#id(/^\/rules\/([^/]+)\/?$/)
   }
 
+  /** The receiver of `/receivers/<id>`, else null. */
+  get receiver(): string | null {
+    return this.#id(/^\/receivers\/([^/]+)\/?$/)
+  }
+
   #id(pattern: RegExp): string | null {
     const [, id] = pattern.exec(this.path) ?? []
     try {
@@ -71,6 +76,10 @@ class Route {
 }
 
 export const route = new Route()
+
+export function receiverPath(id: string): string {
+  return `/receivers/${encodeURIComponent(id)}`
+}
 
 export function hostPath(id: string): string {
   return `/hosts/${encodeURIComponent(id)}`

@@ -26,20 +26,22 @@ test('an empty choice of hosts is none, and says so', () => {
 })
 
 test('words are split at commas and spaces, each once', () => {
-  assert.deepEqual(bodyOf({ ...draftOf(null), receivers: 'ops, night ops' }).receivers, ['ops', 'night'])
+  const draft = { ...draftOf(null), where: 'tags' as const, words: 'web, eu web' }
+  assert.deepEqual(bodyOf(draft).scope, { tags: ['web', 'eu'] })
 })
 
 test('an escalation says who hears when', () => {
   const policy = policyOf([
-    { receivers: 'ops', wait_min: '10' },
-    { receivers: ' ', wait_min: '5' },
-    { receivers: 'boss, night', wait_min: '1,5' },
+    { receivers: ['ops'], wait_min: '10' },
+    { receivers: [], wait_min: '5' },
+    { receivers: ['boss', 'night'], wait_min: '1,5' },
   ])
   assert.deepEqual(policy, [
     { receivers: ['ops'], wait_ms: 600_000 },
     { receivers: ['boss', 'night'], wait_ms: 90_000 },
   ])
   assert.equal(policyWords(policy), 'ops at once; boss, night 10 min later, while nobody looks after it')
+  assert.equal(policyWords(policy, (id) => id.toUpperCase()), 'OPS at once; BOSS, NIGHT 10 min later, while nobody looks after it')
   assert.equal(policyWords([]), '')
 })
 

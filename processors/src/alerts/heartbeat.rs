@@ -1,6 +1,7 @@
 //! The outside heartbeat: a URL is called each minute while alerts keep up with the log, so that a service elsewhere
 //! notices when they no longer do.
 
+use crate::http;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -68,8 +69,7 @@ impl Due {
 
 /// Calls the URL for as long as alerts keep up, until it is dropped.
 pub async fn keep(url: String, ticked: watch::Receiver<UnixMs>) {
-    let config = ureq::Agent::config_builder().timeout_global(Some(ANSWER_MAX)).max_redirects(0);
-    let agent = ureq::Agent::new_with_config(config.http_status_as_error(false).build());
+    let agent = http::agent(ANSWER_MAX);
     let (mut due, mut was_well) = (Due::default(), true);
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -15,11 +15,15 @@ use watchkeeper_schemas::episode::{
 };
 use watchkeeper_schemas::ids::{BootId, Shard};
 use watchkeeper_schemas::journal::{
-    Collector, Credential, Enrolment, Fact, Flag, FlagReason, Host, Invitation, JournalEvent, Member, Reader,
-    Remark, Role, Rule, Scope, Team, Token, User,
+    Behind, Collector, Credential, Enrolment, Fact, Flag, FlagReason, Host, Invitation, JournalEvent, Member,
+    Reader, Remark, Role, Rule, Scope, Team, Token, User,
 };
 use watchkeeper_schemas::notice::{
     Answer, AnswerWord, Attempt, Intent, NoticeResult, NoticeWord, ResultWord, TestNotice, intent_id,
+};
+use watchkeeper_schemas::notice_event::{
+    EventNotice, NOTICE_EVENT_TYPE, NoticeData, NoticeEvent, NoticeState, TEST_EVENT_TYPE, TestData,
+    TestEvent,
 };
 use watchkeeper_schemas::parked::Parked;
 use watchkeeper_schemas::quantity::{Num, Text, UnixMs};
@@ -249,6 +253,7 @@ fn journal_of_receivers() -> Vec<(&'static str, JournalEvent)> {
     let failure =
         ReceiverFailure { answer: "Forbidden: bot was blocked by the user".to_owned(), revision: 9 };
     let team = || "default".parse().unwrap();
+    let behind = Behind { from: UnixMs(1_790_000_000_000), until: UnixMs(1_790_000_090_000) };
     let state = BotState { username: Some("our_watch_bot".to_owned()), refusal: None, secret: Some(4) };
     vec![
         ("journal-receiver-telegram", receiver(Channel::Telegram {})),
@@ -266,6 +271,10 @@ fn journal_of_receivers() -> Vec<(&'static str, JournalEvent)> {
             event("notifier", "refused", Fact::ReceiverFailure { id: ops(), value: Some(failure) }),
         ),
         ("journal-bot", event("alice", "set", Fact::Bot { id: team(), value: Some(Bot { secret: 4 }) })),
+        (
+            "journal-behind",
+            event("alerts", "caught up", Fact::Behind { id: "alerts".parse().unwrap(), value: Some(behind) }),
+        ),
         ("journal-bot-state", event("notifier", "asked", Fact::BotState { id: team(), value: Some(state) })),
     ]
 }
@@ -462,6 +471,53 @@ pub(crate) fn intent() -> Intent {
     }
 }
 
+pub(crate) fn notice_event() -> NoticeEvent {
+    let notice = |notice, state, duration_ms| EventNotice {
+        episode: episode().id().unwrap(),
+        rule: "Disks".to_owned(),
+        host: Some("Front door".to_owned()),
+        series: "/srv".to_owned(),
+        notice,
+        level: Severity::Critical,
+        state,
+        what: "97.2 % (> 90 %)".to_owned(),
+        since: UnixMs(1_790_000_000_000),
+        duration_ms,
+        peak: "98.1 %".to_owned(),
+        note: String::new(),
+        link: "https://watch.example.org/alerts".to_owned(),
+    };
+    let data = NoticeData {
+        v: 1,
+        team: "acme".parse().unwrap(),
+        team_name: "Acme <&> Sons".to_owned(),
+        receiver: "ops".parse().unwrap(),
+        possible_repeat: true,
+        silent: false,
+        notices: vec![
+            notice(NoticeWord::Firing, NoticeState::Open, None),
+            notice(NoticeWord::Resolved, NoticeState::Over, Some(90_000)),
+        ],
+        left_out: 3,
+        link: "https://watch.example.org/alerts".to_owned(),
+    };
+    let (source, id) = ("/teams/acme/receivers/ops".to_owned(), "00ff".to_owned());
+    NoticeEvent::new(NOTICE_EVENT_TYPE, source, id, UnixMs(1_790_000_120_000), data)
+}
+
+pub(crate) fn test_event() -> TestEvent {
+    let data = TestData {
+        v: 1,
+        team: "acme".parse().unwrap(),
+        team_name: "Acme".to_owned(),
+        receiver: "ops".parse().unwrap(),
+        by: "alice".to_owned(),
+        link: "https://watch.example.org/receivers/ops".to_owned(),
+    };
+    let (source, id) = ("/teams/acme/receivers/ops".to_owned(), "00fe".to_owned());
+    TestEvent::new(TEST_EVENT_TYPE, source, id, UnixMs(1_790_000_120_000), data)
+}
+
 pub(crate) fn audit_entry() -> AuditEntry {
     AuditEntry {
         v: 1,
@@ -498,6 +554,8 @@ fn parked_events_and_journal_events_decode_for_ever() {
     check_both_ways("notice-attempt", &attempt());
     check_both_ways("notice-answer", &answer());
     check_both_ways("notice-result", &result());
+    check_both_ways("notice-event", &notice_event());
+    check_both_ways("notice-test-event", &test_event());
     // From before intents told the rule.
     let before = fs::read_to_string(path("golden/notice-intent-first.json")).unwrap();
     let decoded: Intent = serde_json::from_str(&before).unwrap();

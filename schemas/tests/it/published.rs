@@ -1,8 +1,8 @@
 //! What is published beside the code: JSON Schemas and the page about metrics are as the code makes them, and true.
 
 use crate::golden::{
-    alert_event, answer, attempt, audit_entry, check_json, head_of, intent, journal, parked, path, result,
-    test_notice, updating, view_of,
+    alert_event, answer, attempt, audit_entry, check_json, head_of, intent, journal, notice_event, parked,
+    path, result, test_event, test_notice, updating, view_of,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -76,6 +76,8 @@ fn what_we_write_is_valid_by_the_published_schemas() {
     check("notice-attempt.json", &serde_json::to_value(attempt()).unwrap());
     check("notice-answer.json", &serde_json::to_value(answer()).unwrap());
     check("notice-result.json", &serde_json::to_value(result()).unwrap());
+    check("notice-event.json", &serde_json::to_value(notice_event()).unwrap());
+    check("notice-test-event.json", &serde_json::to_value(test_event()).unwrap());
     check("tick.json", &serde_json::to_value(Tick::at(42)).unwrap());
     for (_, event) in journal() {
         check("journal-event.json", &serde_json::to_value(event).unwrap());

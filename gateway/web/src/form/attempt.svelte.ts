@@ -49,9 +49,10 @@ export class Attempt {
 
   #tell(error: unknown): void {
     const all = error instanceof Refusal ? error.mistakes : []
-    const here = all.filter((it) => this.fields.includes(root(it.field)))
+    const place = (field: string): string => (this.fields.includes(field) ? field : root(field))
+    const here = all.filter((it) => this.fields.includes(place(it.field)))
     const elsewhere = all.filter((it) => !here.includes(it))
-    this.mistakes = Object.fromEntries(here.map((it) => [root(it.field), words(it)]))
+    this.mistakes = Object.fromEntries(here.map((it) => [place(it.field), words(it)]))
     if (here.length === 0) this.problem = [sentence(error), ...elsewhere.map((it) => `${it.field}: ${words(it)}`)].join(' ')
     else this.problem = elsewhere.map((it) => `${it.field}: ${words(it)}`).join(' ')
     if (error instanceof Refusal && error.status === 429) this.problem = `${sentence(error)} Try again in ${error.retryAfter_s} s.`

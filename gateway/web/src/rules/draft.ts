@@ -6,6 +6,7 @@ import { policyDraft, policyOf, type StepDraft } from './policy.ts'
 /** Where one goes from rules to who hears. */
 export const RULE_PARTS = [
   { href: '/rules', word: 'Rules' },
+  { href: '/receivers', word: 'Receivers' },
   { href: '/who-hears', word: 'Who hears' },
 ]
 
@@ -14,7 +15,8 @@ export interface Draft {
   text: string
   where: 'all' | 'tags' | 'hosts'
   words: string
-  receivers: string
+  /** Their ids. */
+  receivers: string[]
   steps: StepDraft[]
   state: RuleState
 }
@@ -22,7 +24,7 @@ export interface Draft {
 export function draftOf(rule: Rule | null): Draft {
   const scope: RuleScope = rule?.scope ?? 'all'
   const [where, words] = scope === 'all' ? (['all', []] as const) : 'tags' in scope ? (['tags', scope.tags] as const) : (['hosts', scope.hosts] as const)
-  return { name: rule?.name ?? '', text: rule?.text ?? '', where, words: words.join(', '), receivers: (rule?.receivers ?? []).join(', '), steps: policyDraft(rule?.policy ?? []), state: rule?.state ?? 'live' }
+  return { name: rule?.name ?? '', text: rule?.text ?? '', where, words: words.join(', '), receivers: [...(rule?.receivers ?? [])], steps: policyDraft(rule?.policy ?? []), state: rule?.state ?? 'live' }
 }
 
 const list = (text: string): string[] => [...new Set(text.split(/[\s,]+/).filter(Boolean))]
@@ -31,7 +33,7 @@ const list = (text: string): string[] => [...new Set(text.split(/[\s,]+/).filter
 export function bodyOf(draft: Draft) {
   const words = list(draft.words)
   const scope: RuleScope = draft.where === 'all' ? 'all' : draft.where === 'tags' ? { tags: words } : { hosts: words }
-  return { name: draft.name.trim(), text: draft.text.trim(), scope, receivers: list(draft.receivers), state: draft.state, policy: policyOf(draft.steps) }
+  return { name: draft.name.trim(), text: draft.text.trim(), scope, receivers: [...draft.receivers], state: draft.state, policy: policyOf(draft.steps) }
 }
 
 export function scopeWord(scope: RuleScope): string {

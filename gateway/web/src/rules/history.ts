@@ -10,18 +10,20 @@ export interface Difference {
   after: string
 }
 
-const LINES: { field: string; word: (rule: RuleThen) => string }[] = [
+type Name = (id: string) => string
+
+const LINES: { field: string; word: (rule: RuleThen, name: Name) => string }[] = [
   { field: 'Name', word: (rule) => rule.name },
   { field: 'When', word: (rule) => rule.text },
   { field: 'Where', word: (rule) => scopeWord(rule.scope) },
-  { field: 'Receivers', word: (rule) => rule.receivers.join(', ') || "the team's default" },
-  { field: 'Escalation', word: (rule) => policyWords(rule.policy) || "the team's policy" },
+  { field: 'Receivers', word: (rule, name) => rule.receivers.map(name).join(', ') || "the team's default" },
+  { field: 'Escalation', word: (rule, name) => policyWords(rule.policy, name) || "the team's policy" },
   { field: 'State', word: (rule) => (rule.state === 'disabled' ? 'off' : rule.state) },
 ]
 
 /** Where two revisions differ; all of it where one side is not there. */
-export function differences(before: RuleThen | null, after: RuleThen | null): Difference[] {
-  const lines = LINES.map(({ field, word }) => ({ field, before: before ? word(before) : '', after: after ? word(after) : '' }))
+export function differences(before: RuleThen | null, after: RuleThen | null, name: Name = (id) => id): Difference[] {
+  const lines = LINES.map(({ field, word }) => ({ field, before: before ? word(before, name) : '', after: after ? word(after, name) : '' }))
   return lines.filter((line) => line.before !== line.after)
 }
 

@@ -45,6 +45,15 @@ export const DEEDS: Record<Action, string> = {
   alert_acknowledge: 'looks after an alert',
   alert_withdraw: 'no longer looks after an alert',
   alert_resolve: 'closed an alert by hand',
+  receiver_create: 'made a receiver',
+  receiver_change: 'changed a receiver',
+  receiver_delete: 'removed a receiver',
+  receiver_test: 'sent a test to a receiver',
+  chat_offer: 'made a link by which a chat becomes a receiver',
+  chat_link: 'linked a chat to a receiver',
+  chat_unlink: 'unlinked the chat of a receiver',
+  chat_unknown: 'asked from a chat that nobody linked',
+  bot_change: "changed the team's Telegram bot",
 }
 
 /** A newer gateway may know actions that this page does not: these are shown by their names. */

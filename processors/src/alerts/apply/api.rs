@@ -1,14 +1,13 @@
 //! The gateway's rules over HTTP, for whoever holds a personal token.
 
 use super::plan::{Change, Content, Present};
+use crate::http;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::header::AUTHORIZATION;
 use ureq::http::{Response, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Body, Error};
 
 /// Longest wait for an answer.
@@ -74,17 +73,7 @@ impl Api {
     /// When the address is none, or not safe for a token.
     pub(super) fn new(url: &str, team: Option<&str>, token: &str, allow_http: bool) -> anyhow::Result<Self> {
         let url = address(url, allow_http)?;
-        let certificates = rustls_native_certs::load_native_certs().certs;
-        let trusted = certificates.iter().map(|it| Certificate::from_der(it).to_owned()).collect();
-        let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(trusted))).build();
-        // A redirect would carry the token to whoever it names.
-        let http = Agent::config_builder()
-            .timeout_global(Some(ANSWER_WAIT_MAX))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("watchkeeper-processors/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
-            .build();
+        let http = http::agent(ANSWER_WAIT_MAX);
         if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
             bail!("the token is none: expected one line without spaces");
         }
@@ -92,7 +81,7 @@ impl Api {
             bail!("--team: expected the id of a team");
         }
         let query = team.map(|team| format!("team={team}")).unwrap_or_default();
-        Ok(Self { http: http.into(), url, query, authorization: format!("Bearer {token}") })
+        Ok(Self { http, url, query, authorization: format!("Bearer {token}") })
     }
 
     /// Every rule of the team, the built-in ones, too.

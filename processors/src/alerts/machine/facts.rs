@@ -35,6 +35,7 @@ impl Machine {
             AlertFact::Resolve { episode, by: _ } => self.resolve(&episode),
             AlertFact::Defaults { value } => self.defaults = value,
             AlertFact::Receiver { id, value } => self.put_receiver(&id, value),
+            AlertFact::Behind { from, until } => self.tell_behind(from.0, until.0),
         }
         let now = self.now;
         self.silences.retain(|_, silence| silence.until.0.saturating_add(SILENCE_KEPT_MS) > now);
@@ -250,8 +251,12 @@ impl Machine {
     fn put_receiver(&mut self, id: &str, failure: Option<String>) {
         let key = Key::new(RECEIVER_FAILED, TEAM, id);
         match failure {
-            None => self.close(&key, Reason::Ok, self.now),
+            None => {
+                self.failing.remove(id);
+                self.close(&key, Reason::Ok, self.now);
+            }
             Some(why) => {
+                self.failing.insert(id.to_owned());
                 let detail = Some(CompactString::from(why));
                 self.fire(key, Episode::of_fact(self.sequence, self.now, detail));
             }

@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no I/O, no randomness, no hash order. What it does is defined by what it read.
 
+mod adopt;
 mod effect;
 mod facts;
 mod host;
@@ -22,6 +23,7 @@ mod voice;
 mod watch;
 mod window;
 
+pub use adopt::{Heard, Orphan};
 pub use effect::{
     Effect, Evidence, Key, Notice, NoticeKind, Reason, Sampled, TEAM, Transition, TransitionKind,
 };
@@ -56,6 +58,8 @@ pub struct Machine {
     /// Log time of the first input.
     watching_since: Option<u64>,
     last_tick: Option<u64>,
+    /// Until when it was told that nobody watched.
+    blind_until: u64,
     /// Inputs that left the log before they were read, to be told at the next tick.
     lost: u64,
     /// Sorted by id.
@@ -65,6 +69,8 @@ pub struct Machine {
     hosts: BTreeMap<CompactString, Box<Host>>,
     silences: BTreeMap<String, Silence>,
     defaults: Defaults,
+    /// Receivers whose channel refuses.
+    failing: BTreeSet<String>,
     voices: BTreeMap<Key, Voice>,
     outage: Option<Outage>,
     /// What was read and ignored.
@@ -280,7 +286,11 @@ impl Machine {
         let severity = rule.map(|rule| rule.severity()).or_else(|| built_in(id)).unwrap_or(Severity::Warning);
         let cooldown_ms = rule.and_then(|rule| rule.cooldown_ms).map_or(COOLDOWN_MS, u64::from);
         let repeat_ms = rule.and_then(|rule| rule.repeat_ms).map_or(0, u64::from);
-        Some(Telling { receivers, policy, severity, cooldown_ms, repeat_ms, shadow })
+        let (failing, instead) = match shadow || self.failing.is_empty() {
+            true => Default::default(),
+            false => (self.failing.clone(), self.defaults.receivers.clone()),
+        };
+        Some(Telling { receivers, policy, severity, cooldown_ms, repeat_ms, shadow, failing, instead })
     }
 
     /// Says of one instance what is true and was not said.
@@ -288,6 +298,7 @@ impl Machine {
         let mut telling = self.telling(&key.rule);
         if let Some(telling) = telling.as_mut().filter(|_| key.rule == rules::RECEIVER_FAILED) {
             telling.receivers.remove(key.series.as_str());
+            telling.instead.remove(key.series.as_str());
         }
         let Some(mut voice) = self.voices.remove(key) else { return };
         if let Some(telling) = &telling {

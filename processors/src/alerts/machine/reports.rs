@@ -226,7 +226,20 @@ impl Machine {
 
     /// Nobody watched from the last tick until now, or what came meanwhile was lost.
     pub(super) fn tell_blind(&mut self, from: u64, lost: u64) {
-        let (from, until) = (UnixMs(from), UnixMs(self.now));
+        self.tell_span(from, self.now, lost);
+    }
+
+    /// Inputs came too late to be of use; nothing of it is told twice.
+    pub(super) fn tell_behind(&mut self, from: u64, until: u64) {
+        let from = from.max(self.blind_until);
+        if from < until {
+            self.tell_span(from, until, 0);
+        }
+    }
+
+    fn tell_span(&mut self, from: u64, until: u64, lost: u64) {
+        self.blind_until = until;
+        let (from, until) = (UnixMs(from), UnixMs(until));
         let inputs = if lost == 1 { "input" } else { "inputs" };
         let lost = if lost > 0 { format!(", {lost} {inputs} lost") } else { String::new() };
         let detail = format!("blind from {from} to {until}{lost}");

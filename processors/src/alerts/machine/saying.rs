@@ -45,6 +45,9 @@ impl Voice {
     fn leave_out_removed(&mut self, telling: Option<&Telling>) {
         let Some(telling) = telling else { return };
         for (_, tell) in self.tells.iter_mut().filter(|(receiver, _)| !telling.names(receiver)) {
+            if tell.told.as_ref().is_some_and(|told| told.instead) {
+                continue;
+            }
             if !telling.shadow {
                 tell.told.take_if(|told| told.closed.is_some());
             }
@@ -105,7 +108,7 @@ impl Voice {
             }
             said.short_episodes = std::mem::take(&mut tell.short_episodes);
             said.say(open.about(), NoticeKind::Firing, 1, receiver, level, open.detail.clone());
-            tell.tell(open.number, level, said.now, telling.cooldown_ms);
+            tell.tell(open.number, level, said.now, telling.cooldown_ms, false);
             open.steps.get_or_insert((1, said.now));
         }
     }
@@ -115,8 +118,9 @@ impl Voice {
         let level = self.level();
         let Some(open) = &self.open else { return };
         let is_acked = open.acked.is_some_and(|acked| level <= acked);
-        for (receiver, tell) in self.tells.iter_mut().filter(|(receiver, _)| telling.names(receiver)) {
-            let Some(told) = tell.told.as_mut().filter(|told| told.episode == open.number) else { continue };
+        for (receiver, tell) in &mut self.tells {
+            let hears = |told: &&mut Told| told.episode == open.number && told.may_hear(telling, receiver);
+            let Some(told) = tell.told.as_mut().filter(hears) else { continue };
             if told.level < level {
                 told.level = level;
                 told.level_ups += 1;
@@ -130,32 +134,49 @@ impl Voice {
         }
     }
 
+    /// The next step, once the last one had its time; at once where the channel of somebody whom it told refuses. Behind
+    /// the last step those hear then who hear where a rule names nobody.
     fn escalate(&mut self, telling: &Telling, said: &mut Saying<'_>) {
         let level = self.level();
         let Some(open) = &mut self.open else { return };
-        let Some((steps, at)) = open.steps.filter(|_| open.acked.is_none_or(|acked| acked < level)) else {
-            return;
-        };
-        let due = steps.checked_sub(1).and_then(|last| telling.policy.get(last));
-        let is_due = due.is_some_and(|step| at.saturating_add(step.wait_ms) <= said.now);
-        let Some(next) = telling.policy.get(steps).filter(|_| is_due) else { return };
-        for receiver in &next.receivers {
-            let n = steps as u32 + 1;
-            said.say(open.about(), NoticeKind::Escalated, n, receiver, level, open.detail.clone());
-            let tell = self.tells.entry(receiver.clone()).or_default();
-            tell.tell(open.number, level, said.now, telling.cooldown_ms);
+        while let Some((steps, at)) = open.steps.filter(|_| open.acked.is_none_or(|acked| acked < level)) {
+            let last = steps.checked_sub(1).and_then(|last| telling.policy.get(last));
+            let has_had_time = last.is_some_and(|step| at.saturating_add(step.wait_ms) <= said.now);
+            let refuses = telling.at_step(steps).is_some_and(|told| !told.is_disjoint(&telling.failing));
+            let next = telling.policy.get(steps).map(|step| &step.receivers);
+            let (next, instead) = match next {
+                Some(next) if has_had_time || refuses => (next, false),
+                None if refuses => (&telling.instead, true),
+                Some(_) | None => return,
+            };
+            for receiver in next {
+                let tell = self.tells.entry(receiver.clone()).or_default();
+                let knows = tell.flapping.is_some()
+                    || tell.told.as_ref().is_some_and(|told| told.episode == open.number);
+                if instead && (knows || telling.failing.contains(receiver)) {
+                    continue;
+                }
+                let n = steps as u32 + 1;
+                said.say(open.about(), NoticeKind::Escalated, n, receiver, level, open.detail.clone());
+                tell.tell(open.number, level, said.now, telling.cooldown_ms, instead);
+            }
+            if instead {
+                return;
+            }
+            open.steps = Some((steps + 1, said.now));
         }
-        open.steps = Some((steps + 1, said.now));
     }
 }
 
 impl Tell {
-    fn tell(&mut self, episode: u64, level: Severity, now: u64, cooldown_ms: u64) {
+    fn tell(&mut self, episode: u64, level: Severity, now: u64, cooldown_ms: u64, instead: bool) {
         let known = self.told.take().filter(|told| told.episode == episode);
         let (reminders, level_ups) = known.map_or((0, 0), |told| (told.reminders, told.level_ups));
         let highest = self.highest.filter(|(number, _)| *number == episode).map(|(_, level)| level);
         let level_told = highest.map_or(level, |highest| highest.max(level));
-        self.told = Some(Told { episode, level: level_told, last: now, reminders, level_ups, closed: None });
+        let closed = None;
+        self.told =
+            Some(Told { episode, level: level_told, last: now, reminders, level_ups, instead, closed });
         self.cooldown = Some((now + cooldown_ms, level));
     }
 }

@@ -5,7 +5,7 @@ mod invariants;
 mod limits;
 mod outages;
 mod promtool;
-mod random_log;
+pub(super) mod random_log;
 mod reference;
 mod small;
 mod watcher;

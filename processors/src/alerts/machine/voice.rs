@@ -121,6 +121,8 @@ pub(super) struct Told {
     pub(super) last: u64,
     pub(super) reminders: u32,
     pub(super) level_ups: u32,
+    /// In place of one whose channel refuses: the rule need not name them.
+    pub(super) instead: bool,
     /// It is over, and why: that is owed.
     pub(super) closed: Option<(CompactString, About)>,
 }
@@ -140,9 +142,30 @@ pub(super) struct Telling {
     pub(super) repeat_ms: u64,
     /// Recorded, not sent.
     pub(super) shadow: bool,
+    /// Whose channel refuses.
+    pub(super) failing: BTreeSet<String>,
+    /// Who hears where no further step does and somebody's channel refuses.
+    pub(super) instead: BTreeSet<String>,
+}
+
+impl Told {
+    /// Whether a receiver who was told so may hear more.
+    #[must_use]
+    pub(super) fn may_hear(&self, telling: &Telling, receiver: &str) -> bool {
+        self.instead || telling.names(receiver)
+    }
 }
 
 impl Telling {
+    /// Who hears at the step, counted from 1.
+    pub(super) fn at_step(&self, step: usize) -> Option<&BTreeSet<String>> {
+        match step {
+            0 => None,
+            1 => Some(&self.receivers),
+            step => self.policy.get(step - 1).map(|step| &step.receivers),
+        }
+    }
+
     /// Whether a receiver may hear of it.
     #[must_use]
     pub(super) fn names(&self, receiver: &str) -> bool {
@@ -210,7 +233,7 @@ impl Voice {
         self.steps = episode.steps.filter(|_| self.flapping.is_some());
         let named = telling.filter(|telling| !telling.shadow);
         for (receiver, tell) in &mut self.tells {
-            tell.told.take_if(|_| named.is_some_and(|telling| !telling.names(receiver)));
+            tell.told.take_if(|told| named.is_some_and(|telling| !told.may_hear(telling, receiver)));
             match tell.told.as_mut().filter(|told| told.episode == episode.number) {
                 Some(told) => told.closed = Some((reason.into(), self.newest)),
                 None if tell.cooldown.is_some_and(|(until, _)| now < until) => tell.short_episodes += 1,

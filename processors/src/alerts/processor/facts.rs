@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use watchkeeper_schemas::alerting::{AlertFact, WatchedHost};
 use watchkeeper_schemas::episode::RuleThen;
 use watchkeeper_schemas::ids::{HostId, RuleId, TeamId};
-use watchkeeper_schemas::journal::{Fact, Host, JournalEvent};
+use watchkeeper_schemas::journal::{Behind, Fact, Host, JournalEvent};
 use watchkeeper_schemas::subjects::{JournalScope, JournalSubject};
 
 /// One fact that concerns alerts, at its place in JOURNAL.
@@ -36,7 +36,8 @@ pub(super) fn read(sequence: u64, subject: &str, payload: &[u8]) -> Option<Place
         | Fact::Acknowledgement { .. }
         | Fact::Resolution { .. }
         | Fact::AlertDefaults { .. }
-        | Fact::ReceiverFailure { .. } => true,
+        | Fact::ReceiverFailure { .. }
+        | Fact::Behind { value: Some(_), .. } => true,
         Fact::User { .. }
         | Fact::Token { .. }
         | Fact::Member { .. }
@@ -49,6 +50,7 @@ pub(super) fn read(sequence: u64, subject: &str, payload: &[u8]) -> Option<Place
         | Fact::Chat { .. }
         | Fact::Bot { .. }
         | Fact::BotState { .. }
+        | Fact::Behind { value: None, .. }
         // Its windows are silences, which come by themselves.
         | Fact::Maintenance { .. } => false,
     };
@@ -96,7 +98,11 @@ impl Known {
             Fact::ReceiverFailure { id, value } => {
                 vec![AlertFact::Receiver { id: id.to_string(), value: value.map(|failure| failure.answer) }]
             }
+            Fact::Behind { value: Some(Behind { from, until }), .. } => {
+                vec![AlertFact::Behind { from, until }]
+            }
             Fact::Resolution { value: None, .. }
+            | Fact::Behind { value: None, .. }
             | Fact::User { .. }
             | Fact::Token { .. }
             | Fact::Member { .. }

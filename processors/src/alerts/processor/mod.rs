@@ -6,24 +6,31 @@
 //! takes the same decisions. What an acknowledged input decided was published; the rest is published again, and what is
 //! there already stays as it is.
 
+mod behind;
 mod facts;
+mod orphans;
 mod outbox;
 mod projection;
 mod told;
 
 use crate::alerts::heartbeat;
 use async_nats::jetstream::context::Context;
+use behind::Lateness;
 use facts::Placed;
+use orphans::Orphans;
 use outbox::{Outbox, OutboxError};
 use projection::{Read, State, read};
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use watchkeeper_schemas::ids::ProcessorName;
+use watchkeeper_schemas::journal::{Fact, JournalEvent};
 use watchkeeper_schemas::quantity::UnixMs;
-use watchkeeper_schemas::subjects::TICK;
+use watchkeeper_schemas::subjects::{JournalScope, TICK};
 use watchkeeper_streams::event::Event;
+use watchkeeper_streams::journal;
 use watchkeeper_streams::lease::Lease;
 use watchkeeper_streams::pieces::Pieces;
 use watchkeeper_streams::processor::{Failure, Processor};
@@ -43,6 +50,9 @@ const SNAPSHOT_SHARE: u32 = 50;
 const SNAPSHOT_EVERY_MAX: Duration = Duration::from_secs(300);
 /// The lease is looked after this often.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
+
+/// Version of the facts that are recorded here.
+const JOURNAL_VERSION: u8 = 1;
 
 type Error = async_nats::Error;
 
@@ -69,6 +79,10 @@ struct Work {
     /// What inputs up to here decided was published.
     published: u64,
     outbox: Outbox,
+    /// Whether inputs come too late.
+    lateness: Lateness,
+    /// Episodes that are open by what was published, where no snapshot knows them.
+    orphans: Orphans,
 }
 
 /// Evaluates for as long as the lease is ours, and waits for it otherwise; a heartbeat is the URL that is told so.
@@ -215,8 +229,10 @@ impl Work {
             );
         }
         let published = info.ack_floor.stream_sequence;
+        let mut orphans = Orphans::default();
         if state.is_none() && published > 0 {
             tracing::warn!(published, "there is no snapshot of alerts: the log is read again");
+            orphans = orphans::read(context).await?;
         }
         let state = state.unwrap_or_default();
         let (saved, journal_read) = (state.sequence, state.journal);
@@ -229,6 +245,8 @@ impl Work {
             journal_read,
             published,
             outbox: Outbox::default(),
+            lateness: Lateness::default(),
+            orphans,
         })
     }
 
@@ -236,13 +254,33 @@ impl Work {
         if batch.first().is_some_and(|event| event.sequence > self.state.sequence + 1) {
             self.catch_up(context).await?;
         }
+        if let Some(first) = batch.first() {
+            self.lateness.note(first.received, now());
+        }
         for event in batch {
             self.input(context, event).await?;
         }
         self.outbox.flush(context).await?;
+        self.tell_lateness(context, batch).await?;
         if Instant::now() >= self.due {
             self.save().await?;
         }
+        Ok(())
+    }
+
+    /// Records that inputs came too late, once that is over: it enters the log's order like whatever people decide.
+    async fn tell_lateness(&mut self, context: &Context, batch: &[Event]) -> Result<(), Error> {
+        let Some(last) = batch.last() else { return Ok(()) };
+        let Some(behind) = self.lateness.ended(last.received, now()) else { return Ok(()) };
+        tracing::warn!(from = %behind.from, until = %behind.until, "alerts were far behind the log");
+        let id: ProcessorName = ALERTS_CONSUMER.processor.parse()?;
+        for team in self.state.teams() {
+            let fact = Fact::Behind { id: id.clone(), value: Some(behind.clone()) };
+            let (author, cause) = (id.to_string(), "caught up".to_owned());
+            let event = JournalEvent { v: JOURNAL_VERSION, author, cause, time: now(), fact };
+            journal::overwrite(context, JournalScope::Team(team.clone()), &event).await?;
+        }
+        self.lateness.told();
         Ok(())
     }
 
@@ -253,6 +291,7 @@ impl Work {
         self.read_journal(context, 0).await?;
         let (mut count, mut waits) = (0_u64, false);
         let (state, facts, outbox) = (&mut self.state, &mut self.facts, &mut self.outbox);
+        let (lateness, orphans) = (&mut self.lateness, &mut self.orphans);
         let (journal_read, published) = (self.journal_read, self.published);
         rebuild::read(context, SAMPLES, &[], Begin::Sequence(from), |event| {
             let again = || read(&event.subject, &event.payload);
@@ -267,15 +306,25 @@ impl Work {
                 state.lose(lost);
             }
             count += 1;
+            // What is decided from here on is published: it ends nothing a second time.
+            if event.sequence > published {
+                lateness.note(event.received, now());
+                orphans.settle(state);
+            }
+            let is_tick = matches!(input, Read::Tick(_));
             let told = state.step((event.sequence, event.received), input, again, facts);
             if event.sequence > published {
                 outbox.add(told);
+            }
+            if is_tick {
+                orphans.adopt(state, event.sequence);
             }
         })
         .await?;
         if waits {
             return Err(Trouble::Again("JOURNAL grew while alerts were catching up".into()));
         }
+        self.orphans.settle(&mut self.state);
         tracing::info!(from, inputs = count, took = ?begun.elapsed(), "alerts have caught up");
         Ok(())
     }
@@ -292,9 +341,14 @@ impl Work {
         {
             self.read_journal(context, *journal).await?;
         }
+        let is_tick = matches!(input, Read::Tick(_));
         let told = self.state.step((event.sequence, event.received), input, again, &mut self.facts);
         if event.sequence > self.published {
             self.outbox.add(told);
+        }
+        if is_tick {
+            self.orphans.adopt(&mut self.state, event.sequence);
+            self.orphans.settle(&mut self.state);
         }
         Ok(())
     }
@@ -327,4 +381,9 @@ impl Work {
         tracing::debug!(bytes = state.len(), took = ?begun.elapsed(), "snapshot of alerts written");
         Ok(())
     }
+}
+
+fn now() -> UnixMs {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,7 +1,7 @@
 //! Publishes what was decided, each once for ever, whoever decided it and however often.
 
 use super::projection::Told;
-use async_nats::jetstream::context::{Context, PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{Context, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures_util::future::join_all;
@@ -9,14 +9,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use watchkeeper_schemas::episode::{AlertEvent, WHOLE_TEAM};
 use watchkeeper_schemas::notice::Intent;
 use watchkeeper_schemas::subjects;
+use watchkeeper_streams::once::{Once, publish_once};
 use watchkeeper_streams::topology::ALERTS;
 
 /// Messages under way at once; the server refuses what goes beyond some 500 of one stream.
 const PUBLISHES_MAX: usize = 128;
 /// Subjects of ALERTS whose last message is remembered.
 const SUBJECTS_MAX: usize = 100_000;
-/// What the server says where a subject may not have a second message.
-const ALREADY_THERE: u64 = 10_077;
 
 /// Why something is not known to be published.
 #[derive(Debug, thiserror::Error)]
@@ -177,18 +176,8 @@ async fn newest(context: &Context, subject: &str) -> Result<Option<(Last, String
 /// Publishes an intent; that it is there already is as good.
 async fn intent(context: &Context, it: &Intent) -> Result<(), OutboxError> {
     let payload = serde_json::to_vec(it).map_err(OutboxError::of)?;
-    let message = PublishMessage::build().payload(payload.into()).expected_last_subject_sequence(0);
-    let sent = context.send_publish(subjects::intent(&it.id), message).await.map_err(OutboxError::of)?;
-    match sent.await {
-        Ok(_) => Ok(()),
-        Err(error) if is_there(&error) => Ok(()),
-        Err(error) => Err(OutboxError::of(error)),
-    }
-}
-
-fn is_there(error: &PublishError) -> bool {
-    let told = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    error.kind() == PublishErrorKind::WrongLastSequence || told.contains(&ALREADY_THERE.to_string())
+    let published = publish_once(context, subjects::intent(&it.id), payload.into()).await;
+    published.map(|_: Once| ()).map_err(OutboxError::of)
 }
 
 #[cfg(test)]

@@ -120,6 +120,16 @@ impl State {
         told
     }
 
+    /// What decides for a team.
+    pub(super) fn machine(&mut self, team: &TeamId) -> Option<&mut Machine> {
+        self.teams.get_mut(team).map(|team| &mut team.machine)
+    }
+
+    /// The teams that are watched.
+    pub(super) fn teams(&self) -> impl Iterator<Item = &TeamId> {
+        self.teams.keys()
+    }
+
     /// Inputs before the next one left the log unread: every team is told.
     pub(super) fn lose(&mut self, inputs: u64) {
         self.teams.values_mut().for_each(|team| team.machine.lose(inputs));

@@ -19,6 +19,8 @@ pub(super) const TEXTS: [&str; 4] = [
     "avg(cpu.usage_pct, 15s) > 70 cooldown 1m no-data resolve",
     "cpu.usage_pct > 60 cooldown 1m",
 ];
+/// Who is told: at once, by escalation, in place of the first.
+const RECEIVERS: [&str; 3] = ["rx1", "rx2", "rx3"];
 pub(super) const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 
 /// Logs that each property looks at: `ALERT_CASES`, or as many as the issue of the machine asks for.
@@ -44,6 +46,8 @@ pub(super) enum Happening {
     Silence { host: usize, seconds: u64 },
     Ack { nth: usize, withdrawn: bool },
     Resolve { nth: usize },
+    Receiver { id: usize, refuses: bool },
+    Behind { seconds: u64 },
 }
 
 pub(super) fn happenings() -> impl Strategy<Value = Vec<Happening>> {
@@ -70,6 +74,8 @@ pub(super) fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         3 => (0..3_usize, 5..60_u64).prop_map(|(host, seconds)| Happening::Silence { host, seconds }),
         3 => (0..4_usize, prop::bool::weighted(0.3)).prop_map(|(nth, withdrawn)| Happening::Ack { nth, withdrawn }),
         1 => (0..4_usize).prop_map(|nth| Happening::Resolve { nth }),
+        2 => (0..3_usize, any::<bool>()).prop_map(|(id, refuses)| Happening::Receiver { id, refuses }),
+        1 => (0..90_u64).prop_map(|seconds| Happening::Behind { seconds }),
     ];
     prop::collection::vec(next, 1..48)
 }
@@ -90,13 +96,13 @@ fn rule(rule: usize, text: usize, state: RuleState, other_receiver: bool) -> Ale
     AlertFact::Rule { id: format!("r{rule}").parse().unwrap(), value: Some(value) }
 }
 
-pub(super) fn fact_of_host(host: &str, paused: bool) -> AlertFact {
+pub(in super::super) fn fact_of_host(host: &str, paused: bool) -> AlertFact {
     AlertFact::Host { id: host.parse().unwrap(), value: Some(WatchedHost { paused, ..Default::default() }) }
 }
 
 /// A log as it grows, and the machine that reads it.
-pub(super) struct Log<'a> {
-    pub(super) inputs: Vec<Input>,
+pub(in super::super) struct Log<'a> {
+    pub(in super::super) inputs: Vec<Input>,
     pub(super) now: u64,
     pub(super) machine: Machine,
     seqs: [u64; 3],
@@ -107,7 +113,7 @@ pub(super) struct Log<'a> {
 
 impl<'a> Log<'a> {
     /// The team with its rules and hosts.
-    pub(super) fn begin(look: &'a mut dyn FnMut(&Input, &[Effect], &Machine)) -> Self {
+    pub(in super::super) fn begin(look: &'a mut dyn FnMut(&Input, &[Effect], &Machine)) -> Self {
         let machine = Machine::default();
         let mut log = Self { inputs: Vec::new(), now: 1_000_000, machine, seqs: [0; 3], boots: [1; 3], look };
         let receivers = BTreeSet::from(["rx1".to_owned()]);
@@ -129,7 +135,13 @@ impl<'a> Log<'a> {
         self.push(Kind::Tick(vec![fact]));
     }
 
-    pub(super) fn wait(&mut self, seconds: u64) {
+    /// A live sample of now.
+    pub(in super::super) fn sample(&mut self, host: usize, cpu: Option<u8>, disk: Option<u8>) {
+        let report = self.report(host, self.now, cpu, disk);
+        self.push(Kind::Live(Box::new(report)));
+    }
+
+    pub(in super::super) fn wait(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now += 1000;
             self.push(Kind::Tick(Vec::new()));
@@ -163,10 +175,7 @@ impl<'a> Log<'a> {
 
     pub(super) fn happen(&mut self, happening: &Happening) {
         match *happening {
-            Happening::Sample { host, cpu, disk } => {
-                let report = self.report(host, self.now, cpu, disk);
-                self.push(Kind::Live(Box::new(report)));
-            }
+            Happening::Sample { host, cpu, disk } => self.sample(host, cpu, disk),
             Happening::Backfill { host, back_s, cpu } => {
                 let report = self.report(host, self.now - back_s * 1000, cpu, None);
                 self.push(Kind::Backfill(Box::new(report)));
@@ -191,7 +200,9 @@ impl<'a> Log<'a> {
             | Happening::Remove { .. }
             | Happening::Silence { .. }
             | Happening::Ack { .. }
-            | Happening::Resolve { .. } => self.people(happening),
+            | Happening::Resolve { .. }
+            | Happening::Receiver { .. }
+            | Happening::Behind { .. } => self.people(happening),
         }
     }
 
@@ -225,6 +236,13 @@ impl<'a> Log<'a> {
             Happening::Resolve { nth } => {
                 let Some(episode) = self.open(nth) else { return };
                 AlertFact::Resolve { episode, by: "ann".to_owned() }
+            }
+            Happening::Behind { seconds } => {
+                AlertFact::Behind { from: UnixMs(self.now - seconds * 1000), until: UnixMs(self.now) }
+            }
+            Happening::Receiver { id, refuses } => {
+                let value = refuses.then(|| "403".to_owned());
+                AlertFact::Receiver { id: RECEIVERS[id].to_owned(), value }
             }
             Happening::Pause { .. }
             | Happening::Sample { .. }

@@ -24,6 +24,8 @@ pub(super) struct Watcher {
     /// Ids of notices.
     said: BTreeSet<(Key, u64, NoticeKind, u32, String)>,
     told: BTreeMap<Place, u64>,
+    /// Who was told in place of one whose channel refuses.
+    instead: BTreeSet<(Place, u64)>,
     cooling: BTreeMap<Place, (u64, Severity)>,
 }
 
@@ -74,7 +76,7 @@ impl Watcher {
                     && rule.state == RuleState::Shadow
                 {
                     // What it told ends now, for those whom it named until now.
-                    self.told.retain(|(key, it), _| key.rule != id.as_str() || names(before, it));
+                    self.forget_unnamed(id.as_str(), before);
                 }
                 let before = before.map(|rule| rule.state);
                 if (before, rule.state) == (Some(RuleState::Shadow), RuleState::Live) {
@@ -87,7 +89,7 @@ impl Watcher {
                 if let Some(before) =
                     self.rules.remove(id.as_str()).filter(|it| it.state != RuleState::Shadow)
                 {
-                    self.told.retain(|(key, it), _| key.rule != id.as_str() || names(&before, it));
+                    self.forget_unnamed(id.as_str(), &before);
                 }
             }
             AlertFact::Host { id, value } => {
@@ -105,8 +107,17 @@ impl Watcher {
             AlertFact::Ack { .. }
             | AlertFact::Resolve { .. }
             | AlertFact::Defaults { .. }
-            | AlertFact::Receiver { .. } => {}
+            | AlertFact::Receiver { .. }
+            | AlertFact::Behind { .. } => {}
         }
+    }
+
+    /// Who is neither named by the rule nor stands in for somebody hears nothing more.
+    fn forget_unnamed(&mut self, id: &str, rule: &SavedRule) {
+        let instead = &self.instead;
+        self.told.retain(|place, episode| {
+            place.0.rule != id || names(rule, &place.1) || instead.contains(&(place.clone(), *episode))
+        });
     }
 
     fn state(&self, rule: &str) -> Option<RuleState> {
@@ -186,6 +197,10 @@ impl Watcher {
             NoticeKind::Escalated | NoticeKind::Reminder => {
                 assert!(acked.is_none_or(|level| *level < it.level), "I15: acknowledged: {it:?}");
                 if it.kind == NoticeKind::Escalated {
+                    let rule = self.rules.get(it.key.rule.as_str());
+                    if rule.is_none_or(|rule| !names(rule, &it.receiver)) {
+                        self.instead.insert((place.clone(), it.episode));
+                    }
                     self.tell(place, it);
                 }
             }
@@ -208,8 +223,12 @@ impl Watcher {
 
     /// A receiver that the rule no longer names hears nothing more.
     fn forget_removed(&mut self, machine: &Machine) {
-        let rules = &self.rules;
-        self.told.retain(|(key, receiver), episode| {
+        let (rules, instead) = (&self.rules, &self.instead);
+        self.told.retain(|place, episode| {
+            if instead.contains(&(place.clone(), *episode)) {
+                return true;
+            }
+            let (key, receiver) = place;
             let rule = rules.get(key.rule.as_str()).filter(|rule| rule.state != RuleState::Shadow);
             rule.is_none_or(|rule| names(rule, receiver)) || machine.open_episode(key) == Some(*episode)
         });

@@ -1,0 +1,196 @@
+//! Who is told: made by channel, linked, tested, named, changed, removed; secrets are typed and never read again.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { chooseReceiver, picture, programs, until, visit } from './browser.mjs'
+
+const text = (page, id) => page.getByTestId(id).innerText()
+const PHONE = { viewport: { width: 390, height: 844 } }
+const rowOf = (page, name) => page.locator('[data-testid=receivers] tr', { hasText: name })
+const SECRET = 'https://127.0.0.1:9/never-to-be-read-again'
+
+/** Begins a receiver by its channel. */
+async function begin(page, channel, name) {
+  await page.goto('/receivers')
+  await page.getByTestId('make-receiver').click()
+  await page.getByTestId('field-name').fill(name)
+  await page.getByTestId(`channel.type-${channel}`).check()
+}
+
+test('a webhook is made by a form that says what is wrong, and its key is shown once', () =>
+  visit('/receivers', async (page) => {
+    await begin(page, 'webhook', 'Pager')
+    await page.getByTestId('field-channel.url').fill('ftp://example.org')
+    await page.getByTestId('save-receiver').click()
+    await until('what is wrong with the URL', () => text(page, 'mistake-channel.url'), (it) => /https:\/\//.test(it))
+    await picture(page, 'receivers-1-mistake')
+    await page.getByTestId('field-channel.url').fill(SECRET)
+    await page.getByTestId('save-receiver').click()
+    const key = await text(page, 'signing-key')
+    assert.equal(key.length, 43)
+    await picture(page, 'receivers-2-key')
+    await page.getByTestId('have-key').click()
+    await until('its page', () => page.url(), (it) => it.endsWith('/receivers/pager'))
+    await page.getByRole('heading', { name: 'Pager' }).waitFor()
+    assert.match(await text(page, 'receiver-state'), /never tried/)
+    assert.match(await text(page, 'named-by'), /nobody/)
+    const shown = await page.content()
+    for (const secret of [key, 'never-to-be-read-again']) assert.ok(!shown.includes(secret), 'a secret is shown again')
+  }, { outage: true }))
+
+test('a test says what the channel answers, or that nobody has sent it yet', () =>
+  visit('/receivers/pager', async (page) => {
+    await page.getByTestId('test-receiver').click()
+    await until('where the test is', () => text(page, 'test-result'), (it) => /on its way|No notifier|failed|arrived/.test(it))
+    const log = page.locator('[data-testid=notices] tr', { hasText: 'test' })
+    await until('the test in the log', () => log.count(), (it) => it === 1)
+    await picture(page, 'receivers-3-test')
+  }))
+
+test('e-mail, ntfy and chat rooms are made by their own forms, and a secret that is left out stays', () =>
+  visit('/receivers', async (page) => {
+    await begin(page, 'email', 'Mail')
+    await page.getByTestId('field-channel.to').fill('ops@example.org, boss@example.org')
+    await page.getByTestId('field-channel.from').fill('watch@example.org')
+    await page.getByTestId('field-channel.server').fill('mail.example.org')
+    await page.getByTestId('channel.security-start_tls').check()
+    assert.equal(await page.getByTestId('field-channel.port').inputValue(), '587')
+    await page.getByTestId('field-channel.user').fill('watch')
+    await page.getByTestId('save-receiver').click()
+    await until('the password that is missing', () => text(page, 'mistake-channel.password'))
+    await page.getByTestId('field-channel.password').fill('pass-word-91')
+    await picture(page, 'receivers-4-mail')
+    await page.getByTestId('save-receiver').click()
+    await page.getByRole('heading', { name: 'Mail' }).waitFor()
+    await page.getByTestId('edit-receiver').click()
+    assert.equal(await page.getByTestId('field-channel.password').inputValue(), '')
+    await page.getByTestId('field-channel.to').fill('ops@example.org')
+    await page.getByTestId('save-receiver').click()
+    await page.getByTestId('receiver-dialog').waitFor({ state: 'detached' })
+    await page.getByTestId('edit-receiver').click()
+    await page.getByTestId('field-channel.server').fill('other.example.org')
+    await page.getByTestId('save-receiver').click()
+    await until('that it is asked for again', () => text(page, 'mistake-channel.password'), (it) => /again/.test(it))
+
+    await begin(page, 'ntfy', 'Phones')
+    await page.getByTestId('field-channel.topic').fill('ops-x7')
+    await page.getByTestId('save-receiver').click()
+    await page.getByRole('heading', { name: 'Phones' }).waitFor()
+    await begin(page, 'chatroom', 'Room')
+    await page.getByTestId('channel.form-discord').check()
+    await page.getByTestId('field-channel.url').fill('https://discord.example.org/api/webhooks/1/secret')
+    await page.getByTestId('save-receiver').click()
+    await page.getByRole('heading', { name: 'Room' }).waitFor()
+    await page.goto('/receivers')
+    await rowOf(page, 'Phones').waitFor()
+    assert.match(await rowOf(page, 'Phones').innerText(), /ops-x7 on ntfy\.sh/)
+    assert.match(await rowOf(page, 'Mail').innerText(), /ops@example\.org by mail\.example\.org/)
+    await picture(page, 'receivers-5-list')
+  }, { outage: true }))
+
+test('a chat is linked by a link that is good once, and the page says so by itself', () =>
+  visit('/receivers', async (page) => {
+    await begin(page, 'telegram', 'On call')
+    await page.getByTestId('save-receiver').click()
+    await page.getByTestId('link').click()
+    await page.getByTestId('make-link').click()
+    await until('that no bot is known', () => text(page, 'problem'), (it) => /no Telegram bot/.test(it))
+    await picture(page, 'receivers-6-no-bot')
+    await page.keyboard.press('Escape')
+    assert.match(await text(page, 'receiver-state'), /not linked/)
+
+    await programs(`fact ${JSON.stringify({ kind: 'bot_state', id: 'default', value: { username: 'keeper_bot', refusal: null, secret: null } })}`)
+    await page.goto('/receivers')
+    await until('the bot', () => text(page, 'bot-state'), (it) => /@keeper_bot/.test(it))
+    await page.goto('/receivers/on-call')
+    await page.getByTestId('link').click()
+    await page.getByTestId('make-link').click()
+    const url = new URL(await text(page, 'link-url'))
+    assert.equal(url.origin + url.pathname, 'https://t.me/keeper_bot')
+    assert.match(url.searchParams.get('start'), /^[A-Za-z0-9_-]{43}$/)
+    await page.getByTestId('link-waiting').waitFor()
+    await picture(page, 'receivers-7-link')
+    const chat = { chat: 7, is_group: false, title: 'Olga <b>O</b>', telegram_user: 8, user: 'owner', offer: 'x' }
+    await programs(`fact ${JSON.stringify({ kind: 'chat', id: 'on-call', value: chat })}`)
+    await until('the chat, without a reload', () => text(page, 'linked'), (it) => it.includes('Linked with Olga <b>O</b>'))
+    await picture(page, 'receivers-8-linked')
+    await page.getByTestId('link-done').click()
+    assert.match(await text(page, 'chat'), /Olga <b>O<\/b>.*linked by/s)
+
+    await programs(`fact ${JSON.stringify({ kind: 'receiver_failure', id: 'on-call', value: { answer: '403 Forbidden: bot was blocked by the user', revision: Number.MAX_SAFE_INTEGER } })}`)
+    await until('what is refused', () => page.getByTestId('receiver-state').locator('..').innerText(), (it) => /refused.*403 Forbidden/s.test(it))
+    await picture(page, 'receivers-9-refused')
+    await page.getByTestId('unlink').click()
+    await page.getByTestId('confirm-yes').click()
+    await until('that no chat is linked', () => text(page, 'receiver-state'), (it) => /not linked/.test(it))
+  }, { outage: true }))
+
+test('a bot of the team\'s own is set, and its token never shown', () =>
+  visit('/receivers', async (page) => {
+    await page.getByTestId('set-bot').click()
+    await page.getByTestId('field-token').fill('hello')
+    await page.getByTestId('save-bot').click()
+    await until('what is wrong with it', () => text(page, 'mistake-token'), (it) => /BotFather/.test(it))
+    const token = '123456789:AAE-never-to-be-read-again-aaaa'
+    await page.getByTestId('field-token').fill(token)
+    await page.getByTestId('save-bot').click()
+    await until('whose it is', () => page.getByTestId('bot-state').getAttribute('data-serving'), (it) => it === 'own')
+    assert.ok(!(await page.content()).includes(token))
+    await page.getByTestId('remove-bot').click()
+    await page.getByTestId('confirm-yes').click()
+    await until('that it is gone', () => page.getByTestId('bot-state').getAttribute('data-serving'), (it) => it !== 'own')
+  }, { outage: true }))
+
+test('who is named is chosen by name, and what names a receiver is said before it goes', () =>
+  visit('/rules', async (page) => {
+    await page.getByTestId('make-rule').click()
+    await page.getByTestId('field-name').fill('Named')
+    await page.getByTestId('rule-text').fill('swap.used_pct > 99')
+    await chooseReceiver(page, 'receivers', 'Pager')
+    await page.getByTestId('add-step').click()
+    await chooseReceiver(page, 'step-receivers-1', 'Mail')
+    await picture(page, 'receivers-10-rule')
+    await page.getByTestId('save-rule').click()
+    await page.locator('[data-testid=rules] tr', { hasText: 'Named' }).getByRole('link').click()
+    await until('names, not ids', () => page.locator('main').innerText(), (it) => /Receivers\s+Pager/.test(it) && /Mail at once/.test(it))
+    await page.goto('/receivers/pager')
+    await until('the rule', () => text(page, 'named-by'), (it) => /Named/.test(it))
+    await page.getByTestId('remove-receiver').click()
+    assert.match(await text(page, 'confirm'), /1 rule names it: Named/)
+    await picture(page, 'receivers-11-remove')
+    await page.getByTestId('confirm-yes').click()
+    await until('the list', () => page.url(), (it) => it.endsWith('/receivers'))
+    await rowOf(page, 'Mail').waitFor()
+    assert.equal(await rowOf(page, 'Pager').count(), 0)
+    await page.goto('/rules/named')
+    await until('that it is gone', () => page.locator('main').innerText(), (it) => /pager \(removed\)/.test(it))
+  }))
+
+test('by keyboard alone a receiver is chosen, and taken away', () =>
+  visit('/who-hears', async (page) => {
+    await page.getByTestId('receivers-add').focus()
+    await page.keyboard.type('Mail')
+    await page.keyboard.press('Enter')
+    const mail = page.locator('[data-testid=receivers] [data-receiver=mail]')
+    await mail.waitFor()
+    await mail.getByRole('button').focus()
+    await page.keyboard.press('Enter')
+    await mail.waitFor({ state: 'detached' })
+  }))
+
+for (const colorScheme of ['light', 'dark']) {
+  test(`on a phone receivers fit (${colorScheme})`, () =>
+    visit('/receivers', async (page) => {
+      for (const path of ['/receivers', '/receivers/mail', '/receivers/on-call', '/who-hears']) {
+        await page.goto(path)
+        await page.locator('main table, main form, main dl').first().waitFor()
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+        await picture(page, `receivers-phone-${colorScheme}${path.replaceAll('/', '-')}`)
+        assert.ok(wide <= 0, `${path} is ${wide} px too wide for a phone`)
+      }
+      await page.goto('/receivers')
+      await page.getByTestId('make-receiver').click()
+      await page.getByTestId('channel.type-email').check()
+      await picture(page, `receivers-phone-${colorScheme}-form`)
+    }, { ...PHONE, colorScheme }))
+}
