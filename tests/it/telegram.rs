@@ -691,3 +691,21 @@ fn a_group_that_becomes_a_supergroup_stays_linked() {
     system.ask_as(to, OLGA, "/help");
     assert_eq!(system.double.messages(to).len(), before + 1, "what is not for it is not answered");
 }
+
+#[test]
+fn another_program_that_polls_the_same_bot_is_told_of_once() {
+    let system = System::start();
+    system.link("phone", "olga", OLGA, OLGA);
+    let url = format!("{}/bot{TOKEN}/getUpdates", system.double.url());
+    for _ in 0..2 {
+        let conflicts = system.double.conflicts();
+        system.wait("a conflict", || {
+            ureq::post(&url).send_json(json!({ "timeout": 0 })).map_err(|e| e.to_string())?;
+            Ok((system.double.conflicts() > conflicts).then_some(()))
+        });
+    }
+    assert!(system.ask(OLGA, "/alerts").contains("nothing is open"));
+    let log = system.log();
+    let told = log.lines().filter(|line| line.contains("Conflict")).count();
+    assert!((1..=2).contains(&told), "told {told} times");
+}
