@@ -1,11 +1,6 @@
 //! Messages to Telegram as its double receives them: form, limits, buttons, and every answer that it can give.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "in tests a failed expectation is the message"
-)]
+#![expect(clippy::unwrap_used, reason = "in tests a failed expectation is the message")]
 
 use std::time::{Duration, Instant};
 use teloxide::Bot;

@@ -17,6 +17,7 @@ mod faults;
 mod idle;
 mod journey;
 mod load;
+mod notices;
 mod page;
 mod payloads;
 mod questdb_away;

@@ -286,7 +286,7 @@ impl System {
     fn own_bot(&self, token: &str) -> u64 {
         let team = TEAM.parse().unwrap();
         let place = subjects::bucket_key(CHANNELS, &subjects::bot_secret(&team));
-        let layout = Layout::new(&self.stack.data().join("nats"));
+        let layout = Layout::new(self.stack.data().join("nats"));
         let key = SealingKey::read(&layout.channels_public()).unwrap();
         let sealed = key.seal(&place, &ChannelSecret::Bot { token: token.to_owned() }).unwrap();
         let secret = self.runtime.block_on(async {
@@ -339,7 +339,7 @@ fn now() -> UnixMs {
 }
 
 #[test]
-fn a_chat_is_linked_once_and_everything_can_be_asked_from_it() {
+fn a_chat_is_linked_once() {
     let system = System::start();
     let link = system.offer("phone", "olga");
     let linked = system.ask(OLGA, &link);
@@ -368,7 +368,12 @@ fn a_chat_is_linked_once_and_everything_can_be_asked_from_it() {
         ("olga", Via::Chat, Outcome::Done)
     );
     assert_eq!((deed.from.as_deref(), deed.object.as_str()), (Some("telegram:42"), "phone"));
+}
 
+#[test]
+fn everything_can_be_asked_from_a_linked_chat() {
+    let system = System::start();
+    system.link("phone", "olga", OLGA, OLGA);
     assert!(system.ask(OLGA, "/help").contains("/silence web-1 2h"));
     system.view("web-1", 97.0, 0);
     system.view("web-2", 12.0, 240_000);
@@ -448,19 +453,47 @@ fn a_chat_that_nobody_linked_hears_nothing_and_the_audit_hears_of_it_once() {
     assert_eq!((facts.acknowledgements.iter().count(), facts.silences.iter().count()), (0, 0));
 }
 
-/// A message with buttons for these episodes, as the bot would have sent it to a chat.
-fn buttons(chat: i64, episode: &str) -> (Value, String) {
-    let hash = Sha256::digest(episode.as_bytes());
-    let data = format!("a{}", BASE64URL_NOPAD.encode(&hash[..5]));
-    let kind = if chat < 0 { "group" } else { "private" };
-    let button = json!({ "text": "Acknowledge", "callback_data": data });
-    let message = json!({
-        "message_id": 5, "date": 1_700_000_000, "text": "an alert",
-        "chat": { "id": chat, "type": kind, "title": "A group", "first_name": "A person" },
-        "from": { "id": BOT, "is_bot": true, "first_name": "Watch" },
-        "reply_markup": { "inline_keyboard": [[button]] },
+/// What a button carries for an episode.
+fn data(letter: &str, episode: &str) -> String {
+    format!("{letter}{}", BASE64URL_NOPAD.encode(&Sha256::digest(episode.as_bytes())[..5]))
+}
+
+/// A message with buttons for an episode, as the bot sent it to a chat.
+fn buttons(double: &Double, chat: i64, episode: &str) -> Value {
+    let button = |text: &str, letter: &str| json!({ "text": text, "callback_data": data(letter, episode) });
+    let rows = json!({ "inline_keyboard": [[button("Acknowledge", "a"), button("Silence 1 h", "s")]] });
+    double.with(|it| it.stands(BOT, chat, "an alert", rows))
+}
+
+#[test]
+fn a_button_says_who_pressed_it_and_silences_for_an_hour() {
+    let system = System::start();
+    system.link("phone", "olga", OLGA, OLGA);
+    system.link("group", "olga", GROUP, OLGA);
+    let first = system.fire("cpu", "web-1", "warning");
+    system.until_open(OLGA, 1);
+    let message = buttons(&system.double, GROUP, &first);
+    let number = message["message_id"].as_i64().unwrap();
+    let press = |button: &str| {
+        system.press(|double| _ = double.with(|it| it.press(BOT, GROUP, OLGA, Some(number), button)).unwrap())
+    };
+    let labels = |system: &System| {
+        let message = system.double.with(|it| it.sent(GROUP, number).cloned()).unwrap();
+        let row = message["reply_markup"]["inline_keyboard"][0].as_array().unwrap().clone();
+        row.iter().map(|it| it["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(press("Acknowledge"), "You look after 1 alert.");
+    assert_eq!(press("Silence 1 h"), "Silent for 1 h: 1.");
+    system.wait("both marks", || match labels(&system) {
+        labels if labels == ["✓ olga looks after it", "✓ silent for 1 h by olga"] => Ok(Some(())),
+        labels => Err(format!("{labels:?}")),
     });
-    (message, data)
+    assert_eq!(press("✓ olga looks after it"), "Somebody looks after it already.");
+    let facts = system.facts();
+    let silences: Vec<_> = facts.silences.iter().map(|(_, it)| it.clone()).collect();
+    assert_eq!(silences.len(), 1);
+    assert_eq!((silences[0].until.0 - silences[0].from.0, silences[0].matchers.len()), (3_600_000, 3));
+    assert!(silences[0].from.0 <= now().0 && silences[0].author == "olga", "{silences:?}");
 }
 
 #[test]
@@ -475,7 +508,8 @@ fn only_who_may_change_the_team_acts_from_a_chat() {
     system.until_open(OLGA, 2);
     let none = |why: &str| assert_eq!(system.facts().acknowledgements.iter().count(), 0, "{why}");
     let press = |chat: i64, from: i64, episode: &str| {
-        let (message, data) = buttons(chat, episode);
+        let message = buttons(&system.double, chat, episode);
+        let data = data("a", episode);
         system.press(|double| _ = double.with(|it| it.press_data(BOT, &message, from, &data)))
     };
     assert!(system.ask(VERA, "/alerts").contains("1. "), "a viewer looks");
@@ -656,4 +690,22 @@ fn a_group_that_becomes_a_supergroup_stays_linked() {
     system.double.with(|it| it.say(BOT, to, OLGA, "", "just words"));
     system.ask_as(to, OLGA, "/help");
     assert_eq!(system.double.messages(to).len(), before + 1, "what is not for it is not answered");
+}
+
+#[test]
+fn another_program_that_polls_the_same_bot_is_told_of_once() {
+    let system = System::start();
+    system.link("phone", "olga", OLGA, OLGA);
+    let url = format!("{}/bot{TOKEN}/getUpdates", system.double.url());
+    for _ in 0..2 {
+        let conflicts = system.double.conflicts();
+        system.wait("a conflict", || {
+            ureq::post(&url).send_json(json!({ "timeout": 0 })).map_err(|e| e.to_string())?;
+            Ok((system.double.conflicts() > conflicts).then_some(()))
+        });
+    }
+    assert!(system.ask(OLGA, "/alerts").contains("nothing is open"));
+    let log = system.log();
+    let told = log.lines().filter(|line| line.contains("Conflict")).count();
+    assert!((1..=2).contains(&told), "told {told} times");
 }

@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask up                        everything on this machine; then open http://127.0.0.1:7171
   cargo xtask up --release              the same with optimised programs
+  cargo xtask up --telegram-double      with a double of Telegram, and how to talk to it
   cargo xtask up --ephemeral --ready-file ready.json
                                         for scripts: free ports, temporary data, addresses in a file
   cargo xtask fleet --hosts 1000 --tick 5s

@@ -12,7 +12,7 @@ A double of Telegram's interface for bots. It keeps Telegram's limits: 1 message
 group, 30 a second for a bot, 4,096 characters, strict HTML, 64 bytes in a button. A chat below 0 is a group. `bot` is the
 number in front of the token and may be left out where there is one bot.
 
-  curl URL/control/say     -d '{\"chat\": 42, \"text\": \"/start TOKEN\"}'        a person writes (\"from\": 42 unless said)
+  curl URL/control/say     -d '{\"chat\": 42, \"text\": \"/start TOKEN\"}'        a person writes (\"from\" is the same unless said)
   curl URL/control/press   -d '{\"chat\": 42, \"button\": \"Acknowledge\"}'       presses a button of the newest message that has some
   curl URL/control/replay  -d '{\"update\": 700000000}'                       tells an update again
   curl URL/control/update  -d '{\"message\": {…}}'                            any update of Telegram's form
@@ -128,12 +128,12 @@ fn post(state: &mut State, what: &str, body: &[u8]) -> Result<Value, String> {
         "say" => {
             let Say { bot, chat, from, title, text } = read(body)?;
             let bot = state.bot_or_only(bot)?;
-            done(Some(state.say(bot, chat, from.unwrap_or(chat), &title, &text)))
+            done(Some(state.say(bot, chat, from.unwrap_or(chat.abs()), &title, &text)))
         }
         "press" => {
             let PressOf { bot, chat, from, message, button } = read(body)?;
             let bot = state.bot_or_only(bot)?;
-            done(state.press(bot, chat, from.unwrap_or(chat), message, &button))
+            done(state.press(bot, chat, from.unwrap_or(chat.abs()), message, &button))
         }
         "replay" => {
             let Replay { bot, update } = read(body)?;

@@ -81,7 +81,9 @@ impl Shared {
                     serde_json::json!({ "ok": false, "error_code": 429, "description": "Too Many Requests",
                         "parameters": { "retry_after": fault.retry_after } }),
                 ),
-                _ => Said::Text(502, "<html>502 Bad Gateway</html>".to_owned()),
+                Wrong::Failed | Wrong::BadGateway | Wrong::Bad | Wrong::Blocked | Wrong::Entities => {
+                    Said::Text(502, "<html>502 Bad Gateway</html>".to_owned())
+                }
             };
         }
         let wait = Duration::from_secs(body["timeout"].as_u64().unwrap_or_default()).min(POLL_MAX);

@@ -307,6 +307,24 @@ impl State {
         self.update(bot, json!({ "callback_query": query }))
     }
 
+    /// A message of the bot stands in a chat, as if it had been sent long ago; returns it.
+    pub fn stands(&mut self, bot: i64, chat: i64, text: &str, reply_markup: Value) -> Value {
+        self.chat(chat, "");
+        let number = self.take_message_id();
+        let mut message = json!({
+            "message_id": number,
+            "date": now_ms() / 1000,
+            "chat": self.chat_json(chat),
+            "from": { "id": bot, "is_bot": true, "first_name": "Watch" },
+            "text": text,
+        });
+        if reply_markup.is_object() {
+            merge(&mut message, json!({ "reply_markup": reply_markup }));
+        }
+        self.messages.insert((chat, number), message.clone());
+        message
+    }
+
     /// Whatever else Telegram might tell.
     pub fn update(&mut self, bot: i64, mut update: Value) -> i64 {
         let Some(bot) = self.bots.get_mut(&bot) else { return 0 };
@@ -441,18 +459,9 @@ impl State {
             self.violations.push(what);
             return too_many(seconds);
         }
-        let number = self.take_message_id();
-        let mut message = json!({
-            "message_id": number,
-            "date": now_ms() / 1000,
-            "chat": self.chat_json(id),
-            "from": { "id": bot, "is_bot": true, "first_name": "Watch" },
-            "text": parse(body["text"].as_str().unwrap_or_default()).map(|it| it.text).unwrap_or_default(),
-        });
-        if body["reply_markup"].is_object() {
-            merge(&mut message, json!({ "reply_markup": body["reply_markup"] }));
-        }
-        self.messages.insert((id, number), message.clone());
+        let text = body["text"].as_str().unwrap_or_default();
+        let text = parse(text).map(|it| it.text).unwrap_or_else(|_| text.to_owned());
+        let message = self.stands(bot, id, &text, body["reply_markup"].clone());
         good(message)
     }
 

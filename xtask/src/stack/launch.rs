@@ -83,6 +83,7 @@ fn processors(settings: &Settings, creds: &Creds) -> Launch {
             ("WATCHKEEPER_NATS", settings.nats_url().into()),
             ("WATCHKEEPER_NATS_CREDS", (&creds.processors).into()),
             ("WATCHKEEPER_NATS_DIR", settings.nats_dir().into()),
+            ("WATCHKEEPER_PUBLIC_URL", format!("http://{}", address(settings.ports.gateway)).into()),
             ("WATCHKEEPER_QUESTDB_HTTP", address(settings.ports.questdb_http).to_string().into()),
             ("WATCHKEEPER_QUESTDB_USER", "admin".into()),
             ("WATCHKEEPER_QUESTDB_PASSWORD_FILE", (&creds.questdb_admin_password_file).into()),

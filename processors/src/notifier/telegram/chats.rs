@@ -106,6 +106,42 @@ impl Memory {
     }
 }
 
+/// An answer that is to be sent.
+#[derive(Debug)]
+pub(super) struct Reply {
+    serving: Serving,
+    pub(super) chat: i64,
+    is_group: bool,
+    words: Html,
+}
+
+impl Reply {
+    /// Sends it; it keeps to the limits that notices keep to.
+    pub(super) async fn send(self) {
+        let Self { serving, chat, is_group, words } = self;
+        let payload = SendMessage::new(Recipient::Id(ChatId(chat)), words.as_str())
+            .parse_mode(ParseMode::Html)
+            .link_preview_options(without_preview());
+        for _ in 0..TRIES_MAX {
+            serving.pace.wait(chat, is_group).await;
+            match call(&serving.bot, &payload, ANSWER_MAX).await {
+                Ok(_) => return,
+                Err(Trouble::Slower { after }) if after <= SLOWER_MAX => {
+                    serving.pace.hold(chat, Instant::now() + after);
+                }
+                Err(trouble @ (Trouble::Unreachable(_) | Trouble::Down { .. })) => {
+                    tracing::debug!(%trouble, "an answer is sent again");
+                }
+                // Twice the same answer is worse than none: whoever misses it asks again.
+                Err(trouble) => {
+                    tracing::warn!(%trouble, "an answer did not arrive");
+                    return;
+                }
+            }
+        }
+    }
+}
+
 /// An update as far as it is looked at.
 enum Seen {
     Text { asked: Asked, command: Command },
@@ -115,8 +151,15 @@ enum Seen {
 }
 
 impl Chats {
-    /// Handles one update to its end; what fails is logged, and whoever asked is told.
-    pub(super) async fn handle(&mut self, serving: &Serving, username: &str, number: i64, update: Value) {
+    /// Handles one update; what fails is logged. Gives what is to be answered: everything else is done then, so that
+    /// nobody waits for a chat that Telegram limits.
+    pub(super) async fn handle(
+        &mut self,
+        serving: &Serving,
+        username: &str,
+        number: i64,
+        update: Value,
+    ) -> Option<Reply> {
         let serving = &self.bots.newest(serving);
         let key = format!("telegram {} {number}", serving.id());
         // From text: teloxide borrows the keys of what it reads.
@@ -129,14 +172,23 @@ impl Chats {
                     number,
                     "an update of Telegram cannot be read and is passed over"
                 );
-                return;
+                return None;
             }
         };
         match read(kind, username, key) {
-            Seen::Text { asked, command } => self.text(serving, &asked, &command).await,
-            Seen::Press { asked, query } => self.press(serving, &asked, *query).await,
-            Seen::Moved { from, to } => self.moved(serving, from, to).await,
-            Seen::Nothing => {}
+            Seen::Text { asked, command } => {
+                let words = self.text(serving, &asked, &command).await?;
+                Some(Reply { serving: serving.clone(), chat: asked.chat, is_group: asked.is_group, words })
+            }
+            Seen::Press { asked, query } => {
+                self.press(serving, &asked, *query).await;
+                None
+            }
+            Seen::Moved { from, to } => {
+                self.moved(serving, from, to).await;
+                None
+            }
+            Seen::Nothing => None,
         }
     }
 
@@ -158,31 +210,22 @@ impl Chats {
         Ok(stream.cached_info().state.last_sequence)
     }
 
-    async fn text(&mut self, serving: &Serving, asked: &Asked, command: &Command) {
-        let Some(registry) = self.known().await else { return };
+    async fn text(&mut self, serving: &Serving, asked: &Asked, command: &Command) -> Option<Html> {
+        let registry = self.known().await?;
         let teams = self.bots.teams(serving.id());
         let views = match team_of(asked, &registry, &teams) {
             Some(team) if command.needs_views() => match views(&self.context, &team).await {
                 Ok(views) => views,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "LATEST cannot be read");
-                    self.send(
-                        serving,
-                        asked,
-                        &Html::new().plain("The numbers cannot be read now: try again."),
-                    )
-                    .await;
-                    return;
+                    return Some(Html::new().plain("The numbers cannot be read now: try again."));
                 }
             },
             Some(_) | None => BTreeMap::new(),
         };
         let plan =
             self.plan(serving, asked, &registry, &teams, &views, |known| answer(asked, command, known));
-        let words = self.carry_out(asked, plan, serving).await.0;
-        if let Some(words) = words {
-            self.send(serving, asked, &words).await;
-        }
+        self.carry_out(asked, plan, serving).await.0
     }
 
     async fn press(&mut self, serving: &Serving, asked: &Asked, query: CallbackQuery) {
@@ -299,30 +342,6 @@ impl Chats {
         }
     }
 
-    /// Sends an answer; it keeps to the limits that notices keep to.
-    async fn send(&self, serving: &Serving, asked: &Asked, words: &Html) {
-        let payload = SendMessage::new(Recipient::Id(ChatId(asked.chat)), words.as_str())
-            .parse_mode(ParseMode::Html)
-            .link_preview_options(without_preview());
-        for _ in 0..TRIES_MAX {
-            serving.pace.wait(asked.chat, asked.is_group).await;
-            match call(&serving.bot, &payload, ANSWER_MAX).await {
-                Ok(_) => return,
-                Err(Trouble::Slower { after }) if after <= SLOWER_MAX => {
-                    serving.pace.hold(asked.chat, Instant::now() + after);
-                }
-                Err(trouble @ (Trouble::Unreachable(_) | Trouble::Down { .. })) => {
-                    tracing::debug!(%trouble, "an answer is sent again");
-                }
-                // Twice the same answer is worse than none: whoever misses it asks again.
-                Err(trouble) => {
-                    tracing::warn!(%trouble, "an answer did not arrive");
-                    return;
-                }
-            }
-        }
-    }
-
     async fn tell<P: teloxide::requests::Payload + serde::Serialize>(&self, serving: &Serving, payload: &P) {
         if let Err(trouble) = call(&serving.bot, payload, ANSWER_MAX).await {
             tracing::warn!(%trouble, "who pressed a button is not told");
@@ -331,26 +350,22 @@ impl Chats {
 }
 
 fn read(kind: UpdateKind, username: &str, key: String) -> Seen {
-    match kind {
-        UpdateKind::Message(message) => {
-            if let Some(to) = message.migrate_to_chat_id() {
-                return Seen::Moved { from: message.chat.id.0, to: to.0 };
-            }
-            let command = message.text().and_then(|text| Command::read(text, username));
-            match command {
-                Some(command) => Seen::Text { asked: asked(&message, key), command },
-                None => Seen::Nothing,
-            }
+    if let UpdateKind::Message(message) = kind {
+        if let Some(to) = message.migrate_to_chat_id() {
+            return Seen::Moved { from: message.chat.id.0, to: to.0 };
         }
-        UpdateKind::CallbackQuery(query) => {
-            // Without its message it comes from who knows where.
-            let Some(message) = &query.message else { return Seen::Nothing };
-            let (chat, is_group, title) = place(message.chat());
-            let from = i64::try_from(query.from.id.0).ok();
-            Seen::Press { asked: Asked { chat, is_group, title, from, key }, query: Box::new(query) }
-        }
-        _ => Seen::Nothing,
+        let command = message.text().and_then(|text| Command::read(text, username));
+        return match command {
+            Some(command) => Seen::Text { asked: asked(&message, key), command },
+            None => Seen::Nothing,
+        };
     }
+    let UpdateKind::CallbackQuery(query) = kind else { return Seen::Nothing };
+    // Without its message it comes from who knows where.
+    let Some(message) = &query.message else { return Seen::Nothing };
+    let (chat, is_group, title) = place(message.chat());
+    let from = i64::try_from(query.from.id.0).ok();
+    Seen::Press { asked: Asked { chat, is_group, title, from, key }, query: Box::new(query) }
 }
 
 fn asked(message: &Message, key: String) -> Asked {

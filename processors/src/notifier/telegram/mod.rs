@@ -16,6 +16,7 @@ use bots::{Bots, Keeper};
 use chats::{Chats, Memory};
 use poll::{Progress, poll};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -73,11 +74,11 @@ pub async fn serve(keeper: &mut Keeper, served: Served) {
             for (token, serving) in wanted {
                 let id = serving.id().to_owned();
                 // The next token of a bot waits until the one before is done.
-                if !polled.contains_key(&id) {
+                if let Entry::Vacant(place) = polled.entry(id) {
                     let (stop, stopped) = watch::channel(false);
-                    let progress = progress.remove(&id).unwrap_or_default();
+                    let progress = progress.remove(place.key()).unwrap_or_default();
                     polls.spawn(poll(serving, chats.clone(), progress, told.clone(), stopped));
-                    polled.insert(id, Polled { token, stop });
+                    place.insert(Polled { token, stop });
                 }
             }
             if let Err(error) = keeper.record(&registry, now()).await {

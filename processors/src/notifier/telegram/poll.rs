@@ -2,13 +2,14 @@
 
 use super::api::{Trouble, call};
 use super::bots::{Name, Serving, name};
-use super::chats::Chats;
+use super::chats::{Chats, Reply};
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-use teloxide::payloads::{GetUpdates, GetUpdatesSetters as _};
-use teloxide::types::AllowedUpdate;
+use teloxide::payloads::{GetUpdates, GetUpdatesSetters as _, SetMyCommands};
+use teloxide::types::{AllowedUpdate, BotCommand};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use watchkeeper_streams::backoff::Backoff;
 
 /// How long Telegram keeps a call that has nothing to tell.
@@ -19,6 +20,23 @@ const POLL_MAX: Duration = Duration::from_secs(40);
 const UPDATES_MAX: u8 = 100;
 /// Updates that are remembered as handled; one that comes again among these is passed over.
 const HANDLED_MAX: usize = 1000;
+/// Answers under way for one chat, and for all chats of a bot.
+const REPLIES_OF_CHAT_MAX: usize = 10;
+const REPLIES_MAX: usize = 500;
+/// Longest wait for answers under way where a token changed.
+const FINISH_MAX: Duration = Duration::from_secs(10);
+/// What Telegram offers to whoever types `/`.
+const COMMANDS: [(&str, &str); 7] = [
+    ("alerts", "What is open, numbered"),
+    ("ack", "You look after an alert: /ack 2, /ack all"),
+    ("silence", "Nothing is told for a while: /silence web-1 2h"),
+    ("warn", "What is not well"),
+    ("hosts", "All hosts"),
+    ("stats", "Numbers of all hosts, or of one: /stats web-1"),
+    ("help", "What can be asked"),
+];
+/// Longest wait for Telegram to take them.
+const COMMANDS_MAX: Duration = Duration::from_secs(5);
 /// Waits after what failed.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -63,29 +81,84 @@ pub(super) async fn poll(
     mut stop: watch::Receiver<bool>,
 ) -> (String, Progress) {
     let id = serving.id().to_owned();
+    let mut replies = Replies::default();
     let mut polling =
         Polling { serving, told, trouble: String::new(), backoff: Backoff::new(RETRY_FIRST, RETRY_MAX) };
     loop {
         let username = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return (id, progress),
+            _ = stop.wait_for(|stop| *stop) => break,
             username = polling.name() => username,
         };
         let until = tokio::time::Instant::now() + NAME_AGE_MAX;
         while tokio::time::Instant::now() < until {
             let updates = tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return (id, progress),
+                _ = stop.wait_for(|stop| *stop) => break,
                 updates = polling.updates(progress.offset) => updates,
             };
             let Some(updates) = updates else { break };
             for update in updates {
                 let Some(number) = update["update_id"].as_i64() else { continue };
                 if progress.is_new(number) {
-                    chats.handle(&polling.serving, &username, number, update).await;
+                    let reply = chats.handle(&polling.serving, &username, number, update).await;
+                    reply.into_iter().for_each(|reply| replies.send(reply));
                 }
             }
             if *stop.borrow() {
-                return (id, progress);
+                break;
             }
+        }
+        if *stop.borrow() {
+            break;
+        }
+    }
+    replies.finish().await;
+    (id, progress)
+}
+
+/// Answers under way: whoever asks faster than Telegram lets anybody answer holds up nobody else.
+#[derive(Debug, Default)]
+struct Replies {
+    sending: JoinSet<i64>,
+    of_chat: BTreeMap<i64, usize>,
+}
+
+impl Replies {
+    fn send(&mut self, reply: Reply) {
+        while let Some(sent) = self.sending.try_join_next() {
+            self.count(sent.ok());
+        }
+        let chat = reply.chat;
+        let of_chat = self.of_chat.entry(chat).or_default();
+        if *of_chat >= REPLIES_OF_CHAT_MAX || self.sending.len() >= REPLIES_MAX {
+            tracing::warn!(chat, "a chat asks faster than it may be answered: one answer is left out");
+            return;
+        }
+        *of_chat += 1;
+        self.sending.spawn(async move {
+            reply.send().await;
+            chat
+        });
+    }
+
+    fn count(&mut self, sent_to: Option<i64>) {
+        if let Some(chat) = sent_to
+            && let Some(count) = self.of_chat.get_mut(&chat)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.of_chat.remove(&chat);
+            }
+        }
+        if self.sending.is_empty() {
+            self.of_chat.clear();
+        }
+    }
+
+    /// Waits for what is under way, but not for what Telegram puts off for long.
+    async fn finish(mut self) {
+        let all = async { while self.sending.join_next().await.is_some() {} };
+        if tokio::time::timeout(FINISH_MAX, all).await.is_err() {
+            tracing::warn!("answers were under way when a bot's token changed; they are left out");
         }
     }
 }
@@ -110,6 +183,7 @@ impl Polling {
                     match name {
                         Name::Called(username) => {
                             self.well();
+                            self.offer_commands().await;
                             return username;
                         }
                         Name::Refused(refusal) => {
@@ -120,6 +194,14 @@ impl Polling {
                 }
                 Err(trouble) => self.rest(&trouble).await,
             }
+        }
+    }
+
+    /// Tells Telegram what can be asked. Nothing depends on it.
+    async fn offer_commands(&self) {
+        let commands = COMMANDS.map(|(command, description)| BotCommand::new(command, description));
+        if let Err(trouble) = call(&self.serving.bot, &SetMyCommands::new(commands), COMMANDS_MAX).await {
+            tracing::debug!(%trouble, "Telegram does not offer the commands");
         }
     }
 
@@ -146,10 +228,7 @@ impl Polling {
 
     async fn rest(&mut self, trouble: &Trouble) {
         self.log(&trouble.to_string());
-        let wait = match trouble {
-            Trouble::Slower { after } => *after,
-            _ => self.backoff.next_wait(),
-        };
+        let wait = if let Trouble::Slower { after } = trouble { *after } else { self.backoff.next_wait() };
         tokio::time::sleep(wait).await;
     }
 
