@@ -117,8 +117,13 @@ test('a chat is linked by a link that is good once, and the page says so by itse
     await page.getByTestId('link-done').click()
     assert.match(await text(page, 'chat'), /Olga <b>O<\/b>.*linked by/s)
 
+    // News does not take away what somebody is typing.
+    await page.getByTestId('edit-receiver').click()
+    await page.getByTestId('field-name').fill('On call, at night')
     await programs(`fact ${JSON.stringify({ kind: 'receiver_failure', id: 'on-call', value: { answer: '403 Forbidden: bot was blocked by the user', revision: Number.MAX_SAFE_INTEGER } })}`)
     await until('what is refused', () => page.getByTestId('receiver-state').locator('..').innerText(), (it) => /refused.*403 Forbidden/s.test(it))
+    assert.equal(await page.getByTestId('field-name').inputValue(), 'On call, at night')
+    await page.keyboard.press('Escape')
     await picture(page, 'receivers-9-refused')
     await page.getByTestId('unlink').click()
     await page.getByTestId('confirm-yes').click()
@@ -165,6 +170,21 @@ test('who is named is chosen by name, and what names a receiver is said before i
     await page.goto('/rules/named')
     await until('that it is gone', () => page.locator('main').innerText(), (it) => /pager \(removed\)/.test(it))
   }))
+
+test('an edit of what somebody else changed meanwhile is refused, and says so', () =>
+  visit('/receivers/phones', async (page) => {
+    await page.getByTestId('edit-receiver').click()
+    await page.getByTestId('field-name').fill('My phones')
+    const status = await page.evaluate(async () => {
+      const { revision } = await (await fetch('/api/v1/receivers/phones')).json()
+      const body = JSON.stringify({ name: 'Their phones', channel: { type: 'ntfy', server: 'https://ntfy.sh', topic: 'ops-x7' }, revision })
+      return (await fetch('/api/v1/receivers/phones', { method: 'PUT', headers: { 'Content-Type': 'application/json' }, body })).status
+    })
+    assert.equal(status, 200)
+    await until('the other change', () => page.locator('main h1').innerText(), (it) => it === 'Their phones')
+    await page.getByTestId('save-receiver').click()
+    await until('that it is refused', () => text(page, 'problem'), (it) => /Somebody else/.test(it))
+  }, { outage: true }))
 
 test('by keyboard alone a receiver is chosen, and taken away', () =>
   visit('/who-hears', async (page) => {
