@@ -17,6 +17,7 @@ mod keep_alive;
 mod listener;
 mod live;
 mod many;
+mod notices;
 mod paced;
 mod replay;
 mod report;
@@ -56,6 +57,8 @@ pub enum Benchmark {
     Live,
     /// Sample published until the transition that it decides is published (starts the whole system)
     Decided,
+    /// What is to be told published until its receiver is called; memory of what waits (starts a nats-server and a notifier)
+    Notices,
     /// 1,000 clients of the live stream, of ten teams: what they hear, and memory beside axum's own stream (starts the whole system)
     Clients,
     /// One host and the list of 1,000 hosts, beside a bare server (starts the whole system)
@@ -78,6 +81,7 @@ impl Benchmark {
             Self::Replay => replay::run(),
             Self::Live => live::run(),
             Self::Decided => decided::run(),
+            Self::Notices => notices::run(),
             Self::Clients => clients::run(),
             Self::Http => http::run(),
             Self::Footprint => footprint::run(),

@@ -207,6 +207,23 @@ pub struct EpisodeRef {
     pub episode: u64,
 }
 
+impl EpisodeRef {
+    /// What is true of this alert, and of those that follow it: its rule, its host, the label of its series.
+    #[must_use]
+    pub fn matchers(&self) -> Vec<Matcher> {
+        let (rule, host) = (self.rule.parse().ok(), self.host.parse().ok());
+        let label = label_of(&self.series).map(|(name, value)| Matcher::Label { name, value });
+        [rule.map(Matcher::Rule), host.map(Matcher::Host), label].into_iter().flatten().collect()
+    }
+}
+
+/// `{mount="/srv"}`, or the same with `no_data` behind it.
+fn label_of(series: &str) -> Option<(String, String)> {
+    let (name, rest) = series.strip_prefix('{')?.split_once('=')?;
+    let value = serde_json::Deserializer::from_str(rest).into_iter::<String>().next()?.ok()?;
+    Some((name.to_owned(), value))
+}
+
 /// The team's choice where a rule names nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
 #[schema(as = AlertDefaults)]
@@ -218,4 +235,25 @@ pub struct Defaults {
     /// Who hears next.
     #[serde(default)]
     pub policy: Vec<Step>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_known_again_by_its_rule_host_and_label() {
+        let matchers = |host: &str, series: &str| {
+            let (rule, host, series) = ("disk".to_owned(), host.to_owned(), series.to_owned());
+            EpisodeRef { rule, host, series, episode: 1 }.matchers()
+        };
+        let rule = Matcher::Rule("disk".parse().unwrap());
+        let host = Matcher::Host("web-1".parse().unwrap());
+        let label = Matcher::Label { name: "mount".to_owned(), value: "/a\"}".to_owned() };
+        assert_eq!(matchers("_", ""), vec![rule.clone()]);
+        assert_eq!(matchers("web-1", ""), [rule.clone(), host.clone()]);
+        let all = [rule, host, label];
+        assert_eq!(matchers("web-1", r#"{mount="/a\"}"}"#), all);
+        assert_eq!(matchers("web-1", r#"{mount="/a\"}"}no_data"#), all);
+    }
 }

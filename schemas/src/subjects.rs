@@ -598,6 +598,12 @@ pub fn latest_key(team: &TeamId, host: &HostId) -> String {
     format!("{team}.{host}")
 }
 
+/// The keys of every host of a team in the LATEST bucket, as a filter.
+#[must_use]
+pub fn latest_of_team(team: &TeamId) -> String {
+    format!("{team}.*")
+}
+
 /// Reads a key of the LATEST bucket back.
 ///
 /// # Errors

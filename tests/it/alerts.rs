@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use watchkeeper_schemas::episode::{AlertEvent, TransitionWord};
 use watchkeeper_schemas::notice::{Intent, NoticeWord};
 use watchkeeper_schemas::quantity::Pct;
-use watchkeeper_schemas::subjects::TICK;
+use watchkeeper_schemas::subjects::{NOTICE_INTENTS, TICK};
 use watchkeeper_schemas::tick::Tick;
 use watchkeeper_streams::rebuild::{self, Begin};
 use watchkeeper_streams::runner::jetstream;
@@ -33,14 +33,14 @@ const STOPPED: Duration = Duration::from_secs(8);
 const TICKLESS_MAX_MS: u64 = 6500;
 
 /// A host that reports one number.
-struct Host {
+pub(crate) struct Host {
     usage: Arc<AtomicU16>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Host {
-    fn start(running: &Running, id: &'static str, usage_pct: u16) -> Self {
+    pub(crate) fn start(running: &Running, id: &'static str, usage_pct: u16) -> Self {
         let (usage, stop) = (Arc::new(AtomicU16::new(usage_pct)), Arc::new(AtomicBool::new(false)));
         let (told, ends) = (Arc::clone(&usage), Arc::clone(&stop));
         let (url, creds) = (running.nats_url(), running.creds().fleet.clone());
@@ -67,7 +67,7 @@ impl Host {
         Self { usage, stop, thread: Some(thread) }
     }
 
-    fn report(&self, usage_pct: u16) {
+    pub(crate) fn report(&self, usage_pct: u16) {
         self.usage.store(usage_pct, Ordering::Relaxed);
     }
 }
@@ -96,13 +96,13 @@ fn system(usage_pct: u16) -> (Running, Host) {
     (running, host)
 }
 
-fn save_rule(running: &Running, id: &str, text: &str) -> Value {
+pub(crate) fn save_rule(running: &Running, id: &str, text: &str) -> Value {
     let (status, rule) = running.post("/api/v1/rules", &json!({"name": id, "id": id, "text": text}));
     assert_eq!(status, 201, "{rule}");
     rule
 }
 
-fn until(running: &Running, rule: &str, state: &str) -> Value {
+pub(crate) fn until(running: &Running, rule: &str, state: &str) -> Value {
     running.wait(&format!("an alert of {rule} that is {state}"), 30, |running| {
         let (_, list) = running.try_get(&format!("/api/v1/alerts?rule={rule}&limit=1"))?;
         let newest = &list["items"][0];
@@ -129,7 +129,7 @@ impl Decided {
                 transitions.push(serde_json::from_slice(&event.payload).unwrap());
             });
             alerts.await.unwrap();
-            let notices = rebuild::read(&context, NOTICES, &[], Begin::First, |event| {
+            let notices = rebuild::read(&context, NOTICES, &[NOTICE_INTENTS], Begin::First, |event| {
                 intents.push(serde_json::from_slice(&event.payload).unwrap());
             });
             notices.await.unwrap();

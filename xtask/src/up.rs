@@ -2,6 +2,7 @@
 
 mod ready_file;
 mod supervise;
+mod telegram;
 
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -19,6 +20,7 @@ use crate::tools::Servers;
 use crate::workspace::{Profile, root};
 use crate::{compile, console, page};
 use supervise::Supervisor;
+use telegram::TelegramDouble;
 
 /// How often the programs are looked at, to notice one that ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -40,6 +42,9 @@ pub struct Options {
     /// Optimised programs, as they are shipped; the first build takes longer
     #[arg(long)]
     release: bool,
+    /// Also run a double of Telegram: a bot to link chats to and to be told by, without Telegram
+    #[arg(long)]
+    telegram_double: bool,
     /// Also write the ready file here: one JSON object with addresses, credential files and pids, once all is ready
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -98,13 +103,20 @@ pub fn run(options: &Options) -> Result<()> {
     page::build()?;
     console::heading("Programs");
     compile::packages(profile, compile::PROGRAMS)?;
+    if options.telegram_double {
+        compile::packages(profile, &[telegram::PACKAGE])?;
+    }
 
     console::heading("Start");
     console::line("nats-server, QuestDB, processors, gateway, agent: some seconds ...");
     let interrupted = interrupted()?;
     let mut programs = Program::ALL.to_vec();
     programs.retain(|program| *program != Program::Agent || !options.no_agent);
-    let builder = Stack::in_dir(data.path()).profile(profile).ports(ports).programs(&programs);
+    let mut builder = Stack::in_dir(data.path()).profile(profile).ports(ports).programs(&programs);
+    let double = options.telegram_double.then(|| TelegramDouble::start(profile, data.path())).transpose()?;
+    if let Some(double) = &double {
+        builder = builder.args(Program::Processors, double.args());
+    }
     let mut stack = match builder.cancelled_by(Arc::clone(&interrupted)).start(&servers) {
         Err(_) if interrupted.load(Ordering::Relaxed) => return Ok(()),
         started => started?,
@@ -113,6 +125,7 @@ pub fn run(options: &Options) -> Result<()> {
     let code = stack.wait_for_bootstrap_code()?;
     ready_file::write(&ready_files, &stack)?;
     console::line(summary(&stack, options, code.as_deref()));
+    console::line(double.as_ref().map_or_else(String::new, TelegramDouble::summary));
     let ended = keep_running(&mut stack, &interrupted, &ready_files);
     console::line("\nstopping ...");
     for file in &ready_files {

@@ -14,7 +14,7 @@ use watchkeeper_schemas::subjects;
 use watchkeeper_streams::connect::{Connect, connect};
 use watchkeeper_streams::lag::lag;
 use watchkeeper_streams::topology::CONSUMERS;
-use xtask::stack::{Program, Stack};
+use xtask::stack::{Builder, Program, Stack};
 use xtask::tools::Servers;
 use xtask::wait::wait_until;
 
@@ -35,8 +35,12 @@ pub(super) struct System {
 
 impl System {
     pub(super) fn start(programs: &[Program]) -> Result<Self> {
+        Self::start_with(programs, |stack| stack)
+    }
+
+    pub(super) fn start_with(programs: &[Program], choose: impl FnOnce(Builder) -> Builder) -> Result<Self> {
         let folder = tempfile::tempdir().context("making a folder for the system")?;
-        let stack = Stack::in_dir(folder.path()).programs(programs).start(&Servers::ensure()?)?;
+        let stack = choose(Stack::in_dir(folder.path()).programs(programs)).start(&Servers::ensure()?)?;
         Ok(Self { stack, _folder: folder })
     }
 

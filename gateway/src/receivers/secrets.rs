@@ -42,7 +42,7 @@ impl Secrets {
     }
 
     /// Writes a secret over the one at `last`, where one is known; its revision. Where another stands there, `still`
-    /// says whether the fact that names `last` is yet the newest: then that other one was named by none.
+    /// says whether what names `last`, or none, is yet the newest fact: then that other one was named by none.
     ///
     /// # Errors
     /// 409 where another gateway was faster, 503 where there is no key, or NATS does not answer.
@@ -56,16 +56,14 @@ impl Secrets {
         let subject = bucket_key(CHANNELS, key);
         let sealed = self.seal(subject.clone(), secret.clone()).await?;
         let message = || PublishMessage::build().payload(sealed.clone().into());
-        if let Some(last) = last {
-            match self.write(&subject, message().expected_last_subject_sequence(last)).await {
-                Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
-                    // Another gateway is about to record another, or did not come so far.
-                    tokio::time::sleep(OTHERS_MAX).await;
-                    still()?;
-                }
-                written => return written.map_err(away),
-            }
+        let over_last = message().expected_last_subject_sequence(last.unwrap_or(0));
+        match self.write(&subject, over_last).await {
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {}
+            written => return written.map_err(away),
         }
+        // The mark of one that was removed; or another gateway is about to record another, or did not come so far.
+        tokio::time::sleep(OTHERS_MAX).await;
+        still()?;
         self.write(&subject, message()).await.map_err(away)
     }
 

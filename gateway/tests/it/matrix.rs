@@ -177,12 +177,6 @@ fn body(name: &str, mark: usize, team: &str) -> Option<Value> {
         "POST /api/v1/alerts/bulk" => {
             json!({"alerts": [format!("never~was~7~{}", "0".repeat(16))], "action": "resolve"})
         }
-        "POST /api/v1/receivers" => json!({"name": format!("made {mark}"), "channel": {"type": "telegram"}}),
-        "PUT /api/v1/receivers/{id}" => json!({"name": "x", "channel": {"type": "webhook"}, "revision": 1}),
-        "POST /api/v1/receivers/{id}/link" => json!({"group": false}),
-        "PUT /api/v1/telegram" => {
-            json!({"token": "123456789:AAE-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "revision": 1})
-        }
         "POST /api/v1/teams" => json!({"name": format!("zz {mark}")}),
         "PUT /api/v1/team" => json!({"name": "x", "revision": 1}),
         "DELETE /api/v1/team" => json!({"revision": 1, "confirm": team}),
@@ -208,6 +202,19 @@ fn body(name: &str, mark: usize, team: &str) -> Option<Value> {
         }
         "POST /api/v1/enrol/renew" => {
             json!({"jwt": "x", "public_key": KeyPair::new_user().public_key(), "time": 0, "signature": "x"})
+        }
+        _ => return body_of_receivers(name, mark),
+    })
+}
+
+/// The same about receivers.
+fn body_of_receivers(name: &str, mark: usize) -> Option<Value> {
+    Some(match name {
+        "POST /api/v1/receivers" => json!({"name": format!("made {mark}"), "channel": {"type": "telegram"}}),
+        "PUT /api/v1/receivers/{id}" => json!({"name": "x", "channel": {"type": "webhook"}, "revision": 1}),
+        "POST /api/v1/receivers/{id}/link" => json!({"group": false}),
+        "PUT /api/v1/telegram" => {
+            json!({"token": "123456789:AAE-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "revision": 1})
         }
         _ => return None,
     })

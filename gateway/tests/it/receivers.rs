@@ -492,3 +492,45 @@ async fn a_team_that_is_removed_takes_its_secrets_along_and_another_hears_nothin
     let ours = stand.json(&format!("{PATH}/ours")).await["revision"].clone();
     assert_eq!((told.name.as_str(), &told.data["revision"]), ("receivers", &ours), "{told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_gateways_that_change_a_secret_at_once_one_is_refused_and_the_fact_names_the_secret_that_is_there()
+ {
+    let stand = Stand::new().await;
+    let other = stand.another().await;
+    let opening = OpeningKey::read(&Layout::new(stand.nats()).channels_key()).unwrap();
+    let put = async |base: &str, body: Value| {
+        let answer =
+            stand.http.put(format!("{base}/api/v1/receivers/topic")).json(&body).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    let ntfy =
+        |token: Value| json!({"type": "ntfy", "server": "https://ntfy.sh", "topic": "ops", "token": token});
+    make(&stand, "topic", ntfy(Value::Null)).await;
+    let place = bucket_key("CHANNELS", &receiver_secret(&team(), &"topic".parse().unwrap()));
+    for round in 0..4 {
+        let revision = stand.json("/api/v1/receivers/topic").await["revision"].clone();
+        until("the other gateway has come as far", async || {
+            let answer =
+                stand.http.get(format!("{}/api/v1/receivers/topic", other.base)).send().await.unwrap();
+            let seen: Value = answer.json().await.unwrap();
+            if seen["revision"] == revision { Ok(()) } else { Err(seen.to_string()) }
+        })
+        .await;
+        let edit =
+            |token: &str| json!({"name": "Topic", "channel": ntfy(json!(token)), "revision": revision});
+        let ours = stand.url("");
+        let (one, two) = tokio::join!(put(&ours, edit("ours")), put(&other.base, edit("theirs")));
+        let mut statuses = [one, two];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409], "round {round}");
+        let stream = stand.processors.get_stream("KV_CHANNELS").await.unwrap();
+        let sealed = stream.get_last_raw_message_by_subject(&place).await.unwrap();
+        let facts = everything(&stand, "JOURNAL").await;
+        let fact = facts.iter().rfind(|it| it.contains(".receiver.topic ")).unwrap();
+        assert!(fact.contains(&format!("\"secret\":{}", sealed.sequence)), "round {round}: {fact}");
+        let token = if one == 200 { "ours" } else { "theirs" };
+        let opened = serde_json::to_value(opening.open(&place, &sealed.payload).unwrap()).unwrap();
+        assert_eq!(opened["token"], token, "round {round}");
+    }
+}

@@ -194,7 +194,11 @@ pub(super) fn results(to: &To, reach: &Reach, verdicts: Vec<Verdict>, time: Unix
 
 /// The transition that an event of ALERTS tells.
 pub(super) fn transition(event: &Event) -> Option<AlertEvent> {
-    serde_json::from_slice(&event.payload).ok()
+    let read = serde_json::from_slice(&event.payload);
+    if let Err(error) = &read {
+        tracing::error!(sequence = event.sequence, %error, "a transition in ALERTS cannot be used");
+    }
+    read.ok()
 }
 
 /// The attempt that a dispatch makes.

@@ -15,6 +15,7 @@ mod past;
 pub mod plan;
 pub mod reach;
 mod targets;
+pub mod telegram;
 pub mod wording;
 mod work;
 
@@ -25,6 +26,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use targets::Targets;
+use telegram::bots::Keeper;
+use telegram::{Served, serve};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use watchkeeper_nats::OpeningKey;
@@ -53,6 +56,7 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
         _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
         ensured = ensure(config, &connection) => ensured?,
     }
+    let (mut keeper, bots) = Keeper::new(config, context.clone())?;
     let mut lease = Lease::new(context.clone(), LEASE_KEY, connection.client().new_inbox());
     let (held, is_held) = watch::channel(None);
     let shop = Shop {
@@ -61,7 +65,7 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
         connects: connection.connected.events.connects(),
         episodes: watch::Sender::new(None),
         held: is_held,
-        targets: Targets { context, key, opened: RefCell::new(BTreeMap::new()) },
+        targets: Targets { context, key, bots: bots.clone(), opened: RefCell::new(BTreeMap::new()) },
         outgoing: Outgoing::new(config.receiver_networks.clone())?,
         public_url: config.public_url.clone(),
         has_bot: config.telegram_token_file.is_some(),
@@ -70,7 +74,17 @@ pub async fn run(config: &Config, shutdown: &mut watch::Receiver<bool>) -> anyho
         tracing::info!("this program tells");
         held.send_replace(lease.held_until());
         shop.episodes.send_replace(None);
-        match shop.tell(while_held(&mut lease, &held, shutdown)).await {
+        let served = Served {
+            context: shop.context.clone(),
+            facts: shop.facts.clone(),
+            episodes: shop.episodes.subscribe(),
+            bots: bots.clone(),
+        };
+        let told = tokio::select! {
+            told = shop.tell(while_held(&mut lease, &held, shutdown)) => told,
+            () = serve(&mut keeper, served) => Ok(Ended::Stopped),
+        };
+        match told {
             Ok(Ended::Stopped) => {}
             Ok(Ended::Fenced) => tracing::warn!("another program tells"),
             Err(error) => {

@@ -37,8 +37,8 @@ pub(super) async fn heard(
         let heard = match result.as_ref().map(|it| it.outcome) {
             Some(ResultWord::Delivered | ResultWord::Merged) => true,
             Some(ResultWord::Failed) => {
-                let lead = result.and_then(|it| it.into).unwrap_or(id);
-                may_have_arrived(&notices, &lead).await?
+                let lead = result.and_then(|it| it.into).unwrap_or_else(|| id.clone());
+                may_have_arrived(&notices, &lead, &id).await?
             }
             Some(ResultWord::Superseded) | None => false,
         };
@@ -49,12 +49,21 @@ pub(super) async fn heard(
     Ok(false)
 }
 
-/// Whether one of the attempts that an intent led may have arrived: the last one knows of those before.
-async fn may_have_arrived(notices: &Stream<()>, lead: &str) -> Result<bool, async_nats::Error> {
-    let attempt: Option<Attempt> = last(notices, &subjects::notice_attempts(lead)).await?;
-    let Some(attempt) = attempt else { return Ok(false) };
-    let answer: Option<Answer> = last(notices, &subjects::notice_answer(lead, attempt.k)).await?;
-    Ok(attempt.possible_repeat || answer.is_none_or(|it| it.answer == AnswerWord::Unknown))
+/// Whether one of the attempts that told an intent may have arrived; `lead` led the last of them. An attempt knows whether
+/// one before it may have: where no earlier one of the same lead tells, one of another lead did.
+async fn may_have_arrived(notices: &Stream<()>, lead: &str, id: &str) -> Result<bool, async_nats::Error> {
+    let mut attempt: Option<Attempt> = last(notices, &subjects::notice_attempts(lead)).await?;
+    while let Some(it) = attempt.filter(|it| it.members.iter().any(|member| member == id)) {
+        let answer: Option<Answer> = last(notices, &subjects::notice_answer(lead, it.k)).await?;
+        if answer.is_none_or(|answer| answer.answer == AnswerWord::Unknown) {
+            return Ok(true);
+        }
+        if !it.possible_repeat || it.k <= 1 {
+            return Ok(it.possible_repeat);
+        }
+        attempt = last(notices, &subjects::notice_attempt(lead, it.k - 1)).await?;
+    }
+    Ok(false)
 }
 
 async fn last<T: DeserializeOwned>(

@@ -139,6 +139,16 @@ pub struct Said {
     due: UnixMs,
 }
 
+#[cfg(test)]
+impl Said {
+    /// One notice alone.
+    pub(super) fn of(newest: Intent, notice: NoticeWord) -> Self {
+        let (is_over, members) = (notice == NoticeWord::Resolved, vec![newest.id.clone()]);
+        let (short_episodes, due) = (newest.short_episodes, newest.time);
+        Self { newest, notice, is_over, short_episodes, members, is_late: false, due }
+    }
+}
+
 /// What is to be done now for a receiver.
 #[must_use]
 pub fn plan(ask: &Ask<'_>) -> Plan {
@@ -173,7 +183,7 @@ pub fn plan(ask: &Ask<'_>) -> Plan {
             episodes.entry(&open.what.episode_id).or_default().push((open.since, &open.what));
         }
     }
-    let said: Vec<Said> = episodes.into_iter().filter_map(|(_, them)| ask.say(them, &mut plan)).collect();
+    let said: Vec<Said> = episodes.into_values().filter_map(|them| ask.say(them, &mut plan)).collect();
     if !ask.test(&mut plan) {
         ask.message(said, &mut plan);
     }
@@ -409,5 +419,94 @@ impl Ask<'_> {
         let possible_repeat = members.iter().any(|id| self.queue.may_have_arrived(id));
         members.sort_by_key(|id| *id != lead);
         Dispatch { lead, k, members, possible_repeat, silent, says: Says::Episodes(said) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::book::{Book, Record};
+    use super::*;
+    use watchkeeper_schemas::notice::{NoticeResult, intent_id};
+
+    fn to() -> To {
+        To { team: "default".parse().unwrap(), receiver: "ops".to_owned() }
+    }
+
+    fn intent(episode: u64, notice: NoticeWord, n: u32) -> Intent {
+        let (rule, host, series) = ("r".to_owned(), "h".to_owned(), String::new());
+        let episode = EpisodeRef { rule, host, series, episode };
+        Intent {
+            v: 1,
+            id: intent_id(&to().team, &episode, notice, n, "ops"),
+            team: to().team,
+            episode_id: episode.id().unwrap(),
+            episode,
+            notice,
+            n,
+            receiver: "ops".to_owned(),
+            level: Severity::Warning,
+            reason: None,
+            since: UnixMs(0),
+            value: None,
+            peak: None,
+            duration_ms: None,
+            short_episodes: 0,
+            shadow: false,
+            rule_then: None,
+            sequence: 1,
+            time: UnixMs(0),
+        }
+    }
+
+    fn look(book: &Book, now: u64) -> Plan {
+        let (to, episodes) = (to(), Episodes::default());
+        let (now, queue) = (UnixMs(now), book.queue(&to).unwrap());
+        plan(&Ask { now, to: &to, queue, way: &Way::Open, episodes: &episodes, free_at: Some(now) })
+    }
+
+    #[test]
+    fn a_message_has_a_limit_and_what_is_beyond_waits() {
+        let mut book = Book::default();
+        for episode in 1..=12_345_u64 {
+            let intent = Box::new(intent(episode, NoticeWord::Firing, 1));
+            book.read(episode, UnixMs(0), UnixMs(0), Record::Intent(intent));
+        }
+        assert_eq!((book.open(), book.queue(&to()).unwrap().intents.len()), (12_345, 2_000));
+        let mut told = 0;
+        while book.open() > 0 {
+            for place in book.to_take(&to()) {
+                book.took(place, Box::new(intent(place, NoticeWord::Firing, 1)));
+            }
+            let send = look(&book, 40_000).send.unwrap();
+            assert!(send.members.len() <= MEMBERS_MAX && send.members[0] == send.lead);
+            told += send.members.len();
+            for id in send.members {
+                book.wrote(Record::Result(NoticeResult {
+                    v: 1,
+                    id,
+                    team: to().team,
+                    receiver: "ops".to_owned(),
+                    channel: None,
+                    outcome: ResultWord::Delivered,
+                    detail: None,
+                    into: None,
+                    message: None,
+                    time: UnixMs(0),
+                }));
+            }
+        }
+        assert_eq!(told, 12_345);
+        assert_eq!(book.floor(UnixMs(1_000_000)), 12_346);
+    }
+
+    #[test]
+    fn a_message_that_was_read_twice_is_told_once() {
+        let mut book = Book::default();
+        for _ in 0..2 {
+            let intent = Box::new(intent(1, NoticeWord::Firing, 1));
+            book.read(5, UnixMs(0), UnixMs(0), Record::Intent(intent));
+        }
+        assert_eq!(look(&book, 40_000).send.unwrap().members.len(), 1);
+        assert_eq!(book.floor(UnixMs(1_000_000)), 5);
     }
 }

@@ -2,7 +2,11 @@
 
 use super::book::To;
 use super::channel::Target;
+use super::channel::chatroom::Room;
+use super::channel::email::Mailbox;
+use super::channel::ntfy::Topic;
 use super::channel::webhook::Hook;
+use super::telegram::bots::Bots;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use data_encoding::BASE64URL_NOPAD;
@@ -12,7 +16,7 @@ use std::time::Duration;
 use watchkeeper_nats::OpeningKey;
 use watchkeeper_schemas::ids::ReceiverId;
 use watchkeeper_schemas::receiver::{Channel, ChannelSecret};
-use watchkeeper_schemas::registry::Registry;
+use watchkeeper_schemas::registry::{Registry, TeamFacts};
 use watchkeeper_schemas::subjects;
 use watchkeeper_streams::topology::{CHANNELS, bucket_stream};
 
@@ -28,9 +32,9 @@ const NOT_OPENED: &str = "its secret cannot be opened here: set it again";
 pub(super) enum NoTarget {
     /// Somebody must set something anew.
     #[error("{0}")]
-    Closed(&'static str),
-    /// CHANNELS does not answer.
-    #[error("a secret cannot be read")]
+    Closed(String),
+    /// It is not known now.
+    #[error("the way to a receiver is not known now")]
     Later(#[source] async_nats::Error),
 }
 
@@ -39,6 +43,7 @@ pub(super) enum NoTarget {
 pub(super) struct Targets {
     pub(super) context: Context,
     pub(super) key: OpeningKey,
+    pub(super) bots: Bots,
     /// By the place in CHANNELS, with the revision that facts name.
     pub(super) opened: RefCell<BTreeMap<String, (u64, ChannelSecret)>>,
 }
@@ -51,13 +56,28 @@ impl Targets {
         to: &To,
         id: &ReceiverId,
     ) -> Result<Target, NoTarget> {
-        let facts = registry.team(&to.team).ok_or(NoTarget::Closed("the team was removed"))?;
-        let receiver = facts.receivers.get(id).ok_or(NoTarget::Closed("the receiver was removed"))?;
+        let facts = registry.team(&to.team).ok_or_else(|| closed("the team was removed"))?;
+        let receiver = facts.receivers.get(id).ok_or_else(|| closed("the receiver was removed"))?;
+        if let Channel::Telegram {} = receiver.channel {
+            return self.chat(facts, to, id);
+        }
         let secret = match receiver.channel.secret() {
             Some(revision) => Some(self.secret(&subjects::receiver_secret(&to.team, id), revision).await?),
             None => None,
         };
         target(&receiver.channel, secret)
+    }
+
+    /// A linked chat; who serves the team's bot knows it soon after a start.
+    fn chat(&self, facts: &TeamFacts, to: &To, id: &ReceiverId) -> Result<Target, NoTarget> {
+        let chat = facts.chats.get(id).ok_or_else(|| closed("no chat is linked"))?;
+        if let Some(chat) = self.bots.chat(&to.team, chat) {
+            return Ok(Target::Telegram(chat));
+        }
+        match facts.bot_states.get(&to.team).and_then(|state| state.refusal.as_deref()) {
+            Some(refusal) => Err(closed(refusal)),
+            None => Err(NoTarget::Later("the team's bot is not known yet".into())),
+        }
     }
 
     async fn secret(&self, place: &str, revision: u64) -> Result<ChannelSecret, NoTarget> {
@@ -71,7 +91,7 @@ impl Targets {
             match stream.get_last_raw_message_by_subject(&subjects::bucket_key(CHANNELS, place)).await {
                 Ok(message) => Ok(message.payload),
                 Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                    Err(NoTarget::Closed(NOT_OPENED))
+                    Err(closed(NOT_OPENED))
                 }
                 Err(error) => Err(NoTarget::Later(error.into())),
             }
@@ -79,7 +99,7 @@ impl Targets {
         let timed_out = |error: tokio::time::error::Elapsed| NoTarget::Later(error.into());
         let sealed = tokio::time::timeout(SECRET_MAX, read).await.map_err(timed_out)??;
         let subject = subjects::bucket_key(CHANNELS, place);
-        let secret = self.key.open(&subject, &sealed).map_err(|_| NoTarget::Closed(NOT_OPENED))?;
+        let secret = self.key.open(&subject, &sealed).map_err(|_| closed(NOT_OPENED))?;
         let mut opened = self.opened.borrow_mut();
         if opened.len() >= OPENED_MAX {
             opened.clear();
@@ -89,19 +109,34 @@ impl Targets {
     }
 }
 
+fn closed(why: &str) -> NoTarget {
+    NoTarget::Closed(why.to_owned())
+}
+
 fn target(channel: &Channel, secret: Option<ChannelSecret>) -> Result<Target, NoTarget> {
-    match (channel, secret) {
+    match (channel.clone(), secret) {
+        (Channel::Email { to, from, server, port, security, user, secret: _ }, secret) => {
+            let login = match (user, secret) {
+                (Some(user), Some(ChannelSecret::Email { password })) => Some((user, password)),
+                (None, None) => None,
+                _ => return Err(closed(NOT_OPENED)),
+            };
+            Ok(Target::Email(Mailbox { to, from, server, port, security, login }))
+        }
         (Channel::Webhook { .. }, Some(ChannelSecret::Webhook { url, key })) => {
-            let key = BASE64URL_NOPAD.decode(key.as_bytes()).map_err(|_| NoTarget::Closed(NOT_OPENED))?;
+            let key = BASE64URL_NOPAD.decode(key.as_bytes()).map_err(|_| closed(NOT_OPENED))?;
             Ok(Target::Webhook(Hook { url, key }))
         }
+        (Channel::Ntfy { server, topic, .. }, None) => Ok(Target::Ntfy(Topic { server, topic, token: None })),
+        (Channel::Ntfy { server, topic, .. }, Some(ChannelSecret::Ntfy { token })) => {
+            Ok(Target::Ntfy(Topic { server, topic, token: Some(token) }))
+        }
+        (Channel::Chatroom { form, .. }, Some(ChannelSecret::Chatroom { url })) => {
+            Ok(Target::Chatroom(Room { form, url }))
+        }
         (
-            Channel::Telegram {}
-            | Channel::Email { .. }
-            | Channel::Webhook { .. }
-            | Channel::Ntfy { .. }
-            | Channel::Chatroom { .. },
+            Channel::Telegram {} | Channel::Webhook { .. } | Channel::Ntfy { .. } | Channel::Chatroom { .. },
             _,
-        ) => Err(NoTarget::Closed(NOT_OPENED)),
+        ) => Err(closed(NOT_OPENED)),
     }
 }

@@ -255,3 +255,119 @@ fn scaled(value: f64, base: f64, units: &[&str]) -> String {
     let rest = (rest * 10.0).round() / 10.0 + 0.0;
     format!("{rest} {}", units.get(power).copied().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchkeeper_schemas::alerting::EpisodeRef;
+    use watchkeeper_schemas::episode::RuleThen;
+    use watchkeeper_schemas::notice::intent_id;
+
+    fn said(rule: &str, host: &str, series: &str, notice: NoticeWord) -> Said {
+        let team: TeamId = "default".parse().unwrap();
+        let (rule, host, series) = (rule.to_owned(), host.to_owned(), series.to_owned());
+        let episode = EpisodeRef { rule, host, series, episode: 7 };
+        let newest = Intent {
+            v: 1,
+            id: intent_id(&team, &episode, notice, 1, "ops"),
+            team,
+            episode_id: episode.id().unwrap(),
+            episode,
+            notice,
+            n: 1,
+            receiver: "ops".to_owned(),
+            level: Severity::Warning,
+            reason: None,
+            since: UnixMs(1),
+            value: None,
+            peak: None,
+            duration_ms: None,
+            short_episodes: 0,
+            shadow: false,
+            rule_then: None,
+            sequence: 7,
+            time: UnixMs(1),
+        };
+        Said::of(newest, notice)
+    }
+
+    fn line(said: &Said) -> Line {
+        let (registry, episodes) = (Registry::default(), Episodes::default());
+        let names = Names { registry: &registry, episodes: &episodes, public_url: "https://watch.example/" };
+        names.line(&"default".parse().unwrap(), said, UnixMs(2)).unwrap()
+    }
+
+    fn with_rule(said: &mut Said, text: &str, value: f64, peak: f64) {
+        let (name, text) = ("Busy".to_owned(), text.to_owned());
+        said.newest.rule_then = Some(RuleThen { revision: 3, name, text });
+        (said.newest.value, said.newest.peak) = (Some(value), Some(peak));
+    }
+
+    #[test]
+    fn a_value_is_told_with_its_unit_and_what_it_was_compared_with() {
+        let what = |text: &str, value: f64, peak: f64, level: Severity| {
+            let mut said = said("busy", "web-1", "", NoticeWord::Firing);
+            with_rule(&mut said, text, value, peak);
+            said.newest.level = level;
+            let line = line(&said);
+            (line.what, line.peak)
+        };
+        let is = |what: &str, peak: &str| (what.to_owned(), peak.to_owned());
+        assert_eq!(what("cpu.usage_pct > 90", 97.25, 97.25, Severity::Warning), is("97.3 % (> 90 %)", ""));
+        let levels = "cpu.usage_pct > 80 critical when cpu.usage_pct > 95";
+        assert_eq!(what(levels, 97.0, 98.0, Severity::Critical), is("97 % (> 95 %)", "98 %"));
+        assert_eq!(
+            what("disk.used_pct > 90 and disk.free_bytes < 10GiB", 97.0, 97.0, Severity::Warning),
+            is("disk.used_pct 97 % (> 90 %)", "")
+        );
+        assert_eq!(
+            what("disk.free_bytes < 10GiB", 5e9, 5e9, Severity::Warning),
+            is("4.7 GiB (< 10 GiB)", "")
+        );
+        assert_eq!(
+            what("avg(net.rx_bytes_per_s, 5m) > 10MB/s", 2.5e7, 2.5e7, Severity::Warning).0,
+            "25 MB/s (> 10 MB/s)"
+        );
+        // What is over makes nothing true any more; the worst value did.
+        assert_eq!(what("cpu.usage_pct > 90", 12.0, 97.0, Severity::Warning), is("12 % (> 90 %)", "97 %"));
+    }
+
+    #[test]
+    fn a_series_is_told_as_people_read_it() {
+        let series = |text: &str| {
+            let line = line(&said("full", "web-1", text, NoticeWord::Firing));
+            (line.series, line.what)
+        };
+        assert_eq!(series("{mount=\"/srv\"}"), ("/srv".to_owned(), String::new()));
+        assert_eq!(series("{mount=\"/a\\\"b}\"}").0, "/a\"b}");
+        let missing = ("/srv".to_owned(), "no numbers any more".to_owned());
+        assert_eq!(series("{mount=\"/srv\"}no_data"), missing);
+        assert_eq!(series("no_data").0, "");
+    }
+
+    #[test]
+    fn names_notes_and_links_say_what_a_person_needs() {
+        let mut silent = said("host_silent", "web-1", "", NoticeWord::Firing);
+        let told = line(&silent);
+        assert_eq!((told.rule.as_str(), told.what.as_str()), ("Host silent", "A host does not report"));
+        assert_eq!(told.host.as_deref(), Some("web-1"));
+        assert_eq!(
+            told.link,
+            "https://watch.example/alerts/host_silent~web-1~7~e3b0c44298fc1c14?team=default"
+        );
+        silent.newest.short_episodes = 2;
+        silent.short_episodes = 2;
+        assert_eq!(line(&silent).note, "+2 short episodes before");
+        let mut outage = said("ingest_outage", WHOLE_TEAM, "", NoticeWord::Firing);
+        outage.newest.reason = Some("3 of 4 hosts silent: a, b, c".to_owned());
+        let told = line(&outage);
+        assert_eq!((told.host, told.what.as_str()), (None, "3 of 4 hosts silent: a, b, c"));
+        let mut gone = said("full", "web-1", "", NoticeWord::Resolved);
+        (gone.newest.reason, gone.newest.duration_ms) = (Some("series_gone".to_owned()), Some(5));
+        let told = line(&gone);
+        assert_eq!((told.note.as_str(), told.duration_ms), ("no longer reported", Some(5)));
+        let mut reminder = said("full", "web-1", "", NoticeWord::Reminder);
+        reminder.newest.n = 2;
+        assert_eq!(line(&reminder).note, "reminder 2");
+    }
+}

@@ -365,10 +365,10 @@ impl<'a> Counter<'a> {
                 return Done::PutOff(to.clone(), UnixMs(now().0 + AGAIN_MS));
             }
             Err(NoTarget::Closed(why)) => {
-                let verdicts = dispatch.members.iter().map(|id| plan::failed(id, why)).collect();
+                let verdicts = dispatch.members.iter().map(|id| plan::failed(id, &why)).collect();
                 let ended = results(to, reach, verdicts, now());
                 self.desk.borrow_mut().wrote(&ended);
-                return self.write_ended(to.clone(), reach.clone(), ended, Some(why.to_owned()), true).await;
+                return self.write_ended(to.clone(), reach.clone(), ended, Some(why), true).await;
             }
         };
         KillPoint::BeforeAttempt.reached();

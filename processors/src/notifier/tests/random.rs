@@ -151,7 +151,17 @@ impl Machine {
                 alert.say(world, NoticeWord::Resolved, 1, level);
                 *alert = Alert::default();
             }
-            _ => {}
+            Happening::Worse(_)
+            | Happening::Open(..)
+            | Happening::Wait(_)
+            | Happening::Test(_)
+            | Happening::Answers(..)
+            | Happening::CrashAt(_)
+            | Happening::CrashNow
+            | Happening::Remove(_)
+            | Happening::Restore(_)
+            | Happening::Save
+            | Happening::Latency(_) => {}
         }
     }
 }
@@ -262,19 +272,10 @@ fn the_order_is_kept(world: &World) {
                 continue;
             }
             over.insert(key);
-            let attempts = world.log.iter().filter_map(|(time, record)| match record {
-                Record::Attempt(it) if time.0 <= arrived.time && it.receiver == to => Some(it),
-                _ => None,
-            });
-            let mut began = attempts.filter(|it| {
-                let refused = world.log.iter().any(|(_, record)| match record {
-                    Record::Answer(answer) => {
-                        answer.id == it.id
-                            && answer.k == it.k
-                            && matches!(answer.answer, AnswerWord::NotNow | AnswerWord::Refused)
-                    }
-                    _ => false,
-                });
+            let before = world.attempts().filter(|(time, it)| time.0 <= arrived.time && it.receiver == to);
+            let mut began = before.filter(|(_, it)| {
+                let answer = world.answer(it).map(|answer| answer.answer);
+                let refused = matches!(answer, Some(AnswerWord::NotNow | AnswerWord::Refused));
                 !refused && it.members.iter().any(|id| begins(id, said, to))
             });
             assert!(began.next().is_some(), "RESOLVED of what never began: {said:?}");

@@ -106,9 +106,21 @@ fn command(world: &mut World, text: &str) -> Result<(), String> {
             let is_open = world.episodes.get(&team(), &episode.id().ok_or("no episode")?).is_some();
             match notice {
                 NoticeWord::Resolved => world.transition(&episode, TransitionWord::Resolved, level, None),
-                NoticeWord::Steady => {}
-                _ if !is_open => world.transition(&episode, TransitionWord::Fired, level, None),
-                _ => {}
+                NoticeWord::Flapping
+                | NoticeWord::Firing
+                | NoticeWord::LevelUp
+                | NoticeWord::Reminder
+                | NoticeWord::Escalated
+                    if !is_open =>
+                {
+                    world.transition(&episode, TransitionWord::Fired, level, None);
+                }
+                NoticeWord::Steady
+                | NoticeWord::Flapping
+                | NoticeWord::Firing
+                | NoticeWord::LevelUp
+                | NoticeWord::Reminder
+                | NoticeWord::Escalated => {}
             }
             let (mut n, mut to) = (1, Vec::new());
             for option in options {

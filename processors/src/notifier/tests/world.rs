@@ -250,7 +250,9 @@ impl World {
 
     /// Writes down from where to read, as it is done now and then.
     pub(super) fn save_floor(&mut self) {
-        self.floor = self.desk.book.floor(UnixMs(self.now)) - 1;
+        if self.down_until <= self.now {
+            self.floor = self.desk.book.floor(UnixMs(self.now)) - 1;
+        }
     }
 
     fn start_again(&mut self) {
@@ -277,10 +279,10 @@ impl World {
             if is_down && self.now >= self.down_until {
                 self.start_again();
             }
-            let (over, rest) =
-                std::mem::take(&mut self.calls).into_iter().partition(|call| call.over <= self.now);
+            let calls = std::mem::take(&mut self.calls).into_iter();
+            let (over, rest): (Vec<Call>, Vec<Call>) = calls.partition(|call| call.over <= self.now);
             self.calls = rest;
-            for call in Vec::<Call>::from(over) {
+            for call in over {
                 self.answered(call);
             }
         }
@@ -408,41 +410,56 @@ impl World {
             .filter(|it| it.episode == *episode)
             .map(|it| it.id.as_str())
             .collect();
-        self.log.iter().any(|(_, record)| match record {
-            Record::Result(it) if about.contains(it.id.as_str()) => match it.outcome {
-                ResultWord::Delivered | ResultWord::Merged => true,
-                ResultWord::Failed => self.may_have_arrived(it.into.as_ref().unwrap_or(&it.id)),
-                ResultWord::Superseded => false,
-            },
-            _ => false,
+        let results = self.results();
+        about.into_iter().filter_map(|id| results.get(id)).any(|it| match it.outcome {
+            ResultWord::Delivered | ResultWord::Merged => true,
+            ResultWord::Failed => self.may_have_arrived(it.into.as_ref().unwrap_or(&it.id), &it.id),
+            ResultWord::Superseded => false,
         })
     }
 
-    fn may_have_arrived(&self, lead: &str) -> bool {
-        let attempts = self.log.iter().filter_map(|(_, record)| match record {
-            Record::Attempt(it) if it.id == lead => Some(it),
-            _ => None,
-        });
-        attempts.max_by_key(|it| it.k).is_some_and(|it| {
-            let answer = self.log.iter().find_map(|(_, record)| match record {
-                Record::Answer(answer) if answer.id == lead && answer.k == it.k => Some(answer.answer),
-                _ => None,
-            });
-            it.possible_repeat || answer.is_none_or(|answer| answer == AnswerWord::Unknown)
-        })
+    fn may_have_arrived(&self, lead: &str, id: &str) -> bool {
+        let mut attempts: Vec<&Attempt> =
+            self.attempts().map(|(_, it)| it).filter(|it| it.id == lead).collect();
+        attempts.sort_by_key(|it| std::cmp::Reverse(it.k));
+        for it in attempts.into_iter().take_while(|it| it.members.iter().any(|member| member == id)) {
+            let answer = self.answer(it).map(|answer| answer.answer);
+            if answer.is_none_or(|answer| answer == AnswerWord::Unknown) {
+                return true;
+            }
+            if !it.possible_repeat || it.k <= 1 {
+                return it.possible_repeat;
+            }
+        }
+        false
     }
 
     pub(super) fn intents(&self) -> impl Iterator<Item = &Intent> {
         self.log.iter().filter_map(|(_, record)| match record {
             Record::Intent(it) => Some(&**it),
-            _ => None,
+            Record::Test(_) | Record::Attempt(_) | Record::Answer(_) | Record::Result(_) => None,
+        })
+    }
+
+    pub(super) fn attempts(&self) -> impl Iterator<Item = (UnixMs, &Attempt)> {
+        self.log.iter().filter_map(|(time, record)| match record {
+            Record::Attempt(it) => Some((*time, it)),
+            Record::Intent(_) | Record::Test(_) | Record::Answer(_) | Record::Result(_) => None,
+        })
+    }
+
+    /// What the channel said to an attempt, as far as it is written.
+    pub(super) fn answer(&self, to: &Attempt) -> Option<&Answer> {
+        self.log.iter().find_map(|(_, record)| match record {
+            Record::Answer(it) => Some(it).filter(|it| it.id == to.id && it.k == to.k),
+            Record::Intent(_) | Record::Test(_) | Record::Attempt(_) | Record::Result(_) => None,
         })
     }
 
     pub(super) fn results(&self) -> BTreeMap<&str, &NoticeResult> {
         let results = self.log.iter().filter_map(|(_, record)| match record {
             Record::Result(it) => Some((it.id.as_str(), it)),
-            _ => None,
+            Record::Intent(_) | Record::Test(_) | Record::Attempt(_) | Record::Answer(_) => None,
         });
         results.collect()
     }
