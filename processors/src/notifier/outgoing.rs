@@ -26,6 +26,8 @@ use ureq::{Agent, Error};
 pub const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of an answer's headers, and of what is read and written at once.
+const BUFFER_BYTES: usize = 16 << 10;
 /// Calls that wait for an answer at once.
 const CALLS_AT_ONCE_MAX: usize = 64;
 /// Longest wait for one of them to end.
@@ -259,7 +261,12 @@ impl Place {
 
 fn make(call: Call, uri: Uri, addresses: Vec<SocketAddr>, direct: Direct) -> Result<Answered, Reply> {
     // A connection of its own for each call: none that was closed meanwhile makes it unknown whether a message arrived.
-    let settings = http::settings().proxy(None).build();
+    let settings = http::settings()
+        .proxy(None)
+        .input_buffer_size(BUFFER_BYTES)
+        .output_buffer_size(BUFFER_BYTES)
+        .max_response_header_size(BUFFER_BYTES)
+        .build();
     let agent = Agent::with_parts(settings, direct, Found(addresses));
     let mut request = agent.post(uri);
     for (name, value) in call.headers {

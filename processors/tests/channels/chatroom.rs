@@ -228,10 +228,17 @@ async fn what_slack_and_discord_refuse_is_said_in_their_known_words() {
 async fn ten_thousand_hostile_names_render_nowhere() {
     let (slack, discord) = (slack(), discord());
     let outgoing = open();
-    for sent in hostile::messages(1) {
-        for room in [room(ChatroomForm::Slack, &slack), room(ChatroomForm::Discord, &discord)] {
+    for (room, lines) in [(room(ChatroomForm::Slack, &slack), 3), (room(ChatroomForm::Discord, &discord), 1)]
+    {
+        for sent in hostile::messages(lines) {
             let reply = room.send(&outgoing, &sent).await;
             assert_eq!(reply.answer, AnswerWord::Delivered, "{reply:?}");
         }
     }
+    let texts = slack.seen().into_iter().map(|it| it.json()["text"].clone());
+    let texts = texts.chain(discord.seen().into_iter().map(|it| it.json()["content"].clone()));
+    assert!(
+        texts.into_iter().all(|it| !it.as_str().unwrap().contains("more on the page")),
+        "a name was left out"
+    );
 }

@@ -116,6 +116,13 @@ async fn an_answer_is_bounded_in_size_and_time() {
 }
 
 #[tokio::test]
+async fn headers_without_end_are_not_collected() {
+    let headers = (0..2_000).map(|_| ("X-Long", "x".repeat(100))).collect::<Vec<_>>();
+    let long = Receiver::start(move |_: &Request| Answer::Http(200, headers.clone(), Vec::new()));
+    assert_eq!(refused(&open(), &long.url()).await.answer, AnswerWord::Unknown);
+}
+
+#[tokio::test]
 async fn what_was_sent_or_not_is_told_apart() {
     let hangs = Receiver::start(|_| Answer::Hang);
     assert_eq!(refused(&open(), &hangs.url()).await, Reply::unknown("no answer within 5 s"));
