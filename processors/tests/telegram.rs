@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in tests a failed expectation is the message")]
 
 use std::time::{Duration, Instant};
-use teloxide::Bot;
+use teloxide_core::Bot;
 use watchkeeper_processors::notifier::channel::Reply;
 use watchkeeper_processors::notifier::channel::telegram::Chat;
 use watchkeeper_processors::notifier::message::{Body, Line, Message};

@@ -89,7 +89,7 @@ fn an_alert_is_told_looked_after_from_the_message_and_told_as_over() {
     let system = System::start();
     let (status, asked) = system.running.post("/api/v1/receivers/on-call/test", &json!({}));
     assert!(status < 300, "{asked}");
-    system.messages(&["test"]);
+    system.messages(&["Test: "]);
 
     save_rule(&system.running, "busy", "cpu.usage_pct > 90 keep 1s severity critical");
     system.host.report(97);

@@ -10,9 +10,9 @@ use crate::notifier::telegram::press::{EPISODES_MAX, Press};
 use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
-use teloxide::Bot;
-use teloxide::payloads::{SendMessage, SendMessageSetters as _};
-use teloxide::types::{
+use teloxide_core::Bot;
+use teloxide_core::payloads::{SendMessage, SendMessageSetters as _};
+use teloxide_core::types::{
     ChatId, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ParseMode, Recipient,
 };
 use tokio::time::Instant;

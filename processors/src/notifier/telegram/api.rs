@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
-use teloxide::requests::Payload;
-use teloxide::{Bot, RequestError};
+use teloxide_core::requests::Payload;
+use teloxide_core::{Bot, RequestError};
 
 /// Largest answer that is read; a hundred updates are far smaller.
 const ANSWER_BYTES_MAX: usize = 4 << 20;

@@ -13,11 +13,11 @@ use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use teloxide::payloads::{
+use teloxide_core::payloads::{
     AnswerCallbackQuery, AnswerCallbackQuerySetters as _, EditMessageReplyMarkup,
     EditMessageReplyMarkupSetters as _, SendMessage, SendMessageSetters as _,
 };
-use teloxide::types::{
+use teloxide_core::types::{
     CallbackQuery, Chat, ChatId, InlineKeyboardButtonKind, InlineKeyboardMarkup, Message, ParseMode,
     Recipient, Update, UpdateKind,
 };
@@ -342,7 +342,11 @@ impl Chats {
         }
     }
 
-    async fn tell<P: teloxide::requests::Payload + serde::Serialize>(&self, serving: &Serving, payload: &P) {
+    async fn tell<P: teloxide_core::requests::Payload + serde::Serialize>(
+        &self,
+        serving: &Serving,
+        payload: &P,
+    ) {
         if let Err(trouble) = call(&serving.bot, payload, ANSWER_MAX).await {
             tracing::warn!(%trouble, "who pressed a button is not told");
         }
