@@ -217,8 +217,9 @@ impl EpisodeRef {
     }
 }
 
-/// `{mount="/srv"}`, or the same with `no_data` behind it.
-fn label_of(series: &str) -> Option<(String, String)> {
+/// The label of a series and its value: of `{mount="/srv"}`, or of the same with `no_data` behind it.
+#[must_use]
+pub fn label_of(series: &str) -> Option<(String, String)> {
     let (name, rest) = series.strip_prefix('{')?.split_once('=')?;
     let value = serde_json::Deserializer::from_str(rest).into_iter::<String>().next()?.ok()?;
     Some((name.to_owned(), value))

@@ -15,18 +15,26 @@ use watchkeeper_schemas::journal::{Fact, JournalEvent};
 use watchkeeper_schemas::quantity::{Text, UnixMs};
 use watchkeeper_schemas::subjects::{JournalScope, JournalSubject};
 use watchkeeper_schemas::usual_host::usual_inventory;
+use watchkeeper_tests::telegram::Double;
 use xtask::stack::Program;
 use xtask::tools::chromium;
 use xtask::workspace::{self, Profile};
 
 /// Messages at once, a hundred times a second: ten times what the guard lets pass.
 const FLOOD_PER_TICK: u64 = 20;
+/// The team's bot, and the private chat of somebody with it.
+const BOT: i64 = 123_456_789;
+const BOT_TOKEN: &str = "123456789:AAE-never-to-be-read-again-aaaa";
+const CHAT: i64 = 8;
 /// A file of tests of the page that takes longer hangs.
 const TEST_TIMEOUT_MS: u32 = 180_000;
 
 #[test]
 fn the_page_is_right_in_a_browser() {
-    let mut running = start(&Program::ALL);
+    let double = Double::start(([127, 0, 0, 1], 0).into()).unwrap();
+    double.with(|it| it.add_token(BOT_TOKEN));
+    let telegram = ["--telegram-api".to_owned(), double.url()];
+    let mut running = start_as(&Program::ALL, |stack| stack.args(Program::Processors, telegram));
     let load = Load::start(&running, 3, Duration::from_millis(500));
     one_sample_of_a_hostile_host(&running);
     running.wait("history of all hosts", 30, |running| {
@@ -40,8 +48,9 @@ fn the_page_is_right_in_a_browser() {
     node.env("PAGE_USER", owner.user)
         .env("PAGE_PASSWORD", owner.password)
         .env("PAGE_HOST", running.agent_host())
+        .env("PAGE_BOT_TOKEN", BOT_TOKEN)
         .env("PAGE_PROGRAMS", orders.local_addr().unwrap().to_string());
-    let output = while_obeying(&mut running, &orders, &mut node);
+    let output = while_obeying(&mut running, &double, &orders, &mut node);
     told(&output);
     load.stop();
 }
@@ -177,8 +186,23 @@ fn record(running: &Running, fact: &str) -> Result<(), String> {
     })
 }
 
-/// Runs the tests of the page, and does what they say, a line each: `kill gateway`, `start gateway`, `fact {…}`.
-fn while_obeying(running: &mut Running, orders: &TcpListener, tests: &mut Command) -> Output {
+/// Somebody writes to the team's bot.
+fn say(double: &Double, said: &str) -> Result<(), String> {
+    let said: serde_json::Value = serde_json::from_str(said).map_err(|error| error.to_string())?;
+    let words = said["title"].as_str().zip(said["text"].as_str());
+    let (title, text) = words.ok_or_else(|| format!("{said}: expected title and text"))?;
+    double.with(|it| it.say(BOT, CHAT, CHAT, title, text));
+    Ok(())
+}
+
+/// Runs the tests of the page, and does what they say, a line each: `kill gateway`, `start gateway`, `fact {…}`,
+/// `say {…}`, `block chat`.
+fn while_obeying(
+    running: &mut Running,
+    double: &Double,
+    orders: &TcpListener,
+    tests: &mut Command,
+) -> Output {
     let address = orders.local_addr().unwrap();
     std::thread::scope(|scope| {
         let tests = scope.spawn(move || {
@@ -194,6 +218,11 @@ fn while_obeying(running: &mut Running, orders: &TcpListener, tests: &mut Comman
             let program = || Program::ALL.into_iter().find(|program| program.name() == name).unwrap();
             let done = match verb {
                 "fact" => record(running, name),
+                "say" => say(double, name),
+                "block" => {
+                    double.with(|it| it.block(CHAT, true));
+                    Ok(())
+                }
                 "kill" => running.kill9(program()).map_err(|error| format!("{error:#}")),
                 _ => running.start(program()).map_err(|error| format!("{error:#}")),
             };

@@ -157,7 +157,7 @@ impl Bulk<'_> {
     }
 
     async fn silence(&mut self, episode: &EpisodeRef) -> Result<SilenceId, Problem> {
-        let matchers = silences::matchers_of(episode);
+        let matchers = episode.matchers();
         if let Some((_, id)) = self.silences.iter().find(|(known, _)| *known == matchers) {
             return Ok(id.clone());
         }

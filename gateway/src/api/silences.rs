@@ -17,7 +17,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
-use watchkeeper_schemas::alerting::{EpisodeRef, Matcher, Silence, WeeklyMaintenance};
+use watchkeeper_schemas::alerting::{Matcher, Silence, WeeklyMaintenance};
 use watchkeeper_schemas::audit::Action;
 use watchkeeper_schemas::ids::{MaintenanceId, SilenceId};
 use watchkeeper_schemas::quantity::UnixMs;
@@ -219,20 +219,6 @@ pub(super) async fn make(
     Ok(placed)
 }
 
-/// What is true of one alert, and of those that follow it: its rule, its host, the label of its series.
-pub(super) fn matchers_of(episode: &EpisodeRef) -> Vec<Matcher> {
-    let (rule, host) = (episode.rule.parse().ok(), episode.host.parse().ok());
-    let label = label_of(&episode.series).map(|(name, value)| Matcher::Label { name, value });
-    [rule.map(Matcher::Rule), host.map(Matcher::Host), label].into_iter().flatten().collect()
-}
-
-/// `{mount="/srv"}`, or the same with `no_data` behind it.
-fn label_of(series: &str) -> Option<(String, String)> {
-    let (name, rest) = series.strip_prefix('{')?.split_once('=')?;
-    let value = serde_json::Deserializer::from_str(rest).into_iter::<String>().next()?.ok()?;
-    Some((name.to_owned(), value))
-}
-
 /// Changes a silence; it may end at once or last longer.
 #[utoipa::path(
     put, path = "/api/v1/silences/{id}", tag = "alerts", operation_id = "change_silence", request_body = SilenceEdit,
@@ -281,27 +267,4 @@ pub async fn remove(
     let change = (Some(&before.silence), None);
     app.audit.tell_change(&principal, Action::SilenceDelete, &before.id, change).await;
     Ok(StatusCode::NO_CONTENT)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_alert_is_held_back_by_its_rule_host_and_label() {
-        let episode = |host: &str, series: &str| EpisodeRef {
-            rule: "disk".to_owned(),
-            host: host.to_owned(),
-            series: series.to_owned(),
-            episode: 1,
-        };
-        let rule = Matcher::Rule("disk".parse().unwrap());
-        let host = Matcher::Host("web-1".parse().unwrap());
-        let label = Matcher::Label { name: "mount".to_owned(), value: "/a\"}".to_owned() };
-        assert_eq!(matchers_of(&episode("_", "")), vec![rule.clone()]);
-        assert_eq!(matchers_of(&episode("web-1", "")), [rule.clone(), host.clone()]);
-        let both = [rule, host, label];
-        assert_eq!(matchers_of(&episode("web-1", r#"{mount="/a\"}"}"#)), both);
-        assert_eq!(matchers_of(&episode("web-1", r#"{mount="/a\"}"}no_data"#)), both);
-    }
 }

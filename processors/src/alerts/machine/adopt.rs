@@ -8,7 +8,7 @@ use super::rules::{CLOCK_SKEW, HOST_SILENT, SHARED_IDENTITY, UNREADABLE};
 use super::voice::{Episode, Tell, Told};
 use super::{COOLDOWN_MS, Machine};
 use compact_str::CompactString;
-use watchkeeper_schemas::alerting::RuleState;
+use watchkeeper_schemas::alerting::{RuleState, label_of};
 use watchkeeper_schemas::rule::Severity;
 
 /// An open episode as its transitions and notices show it.
@@ -95,7 +95,7 @@ impl Machine {
             Some(series) => (series, true),
             None => (orphan.key.series.as_str(), false),
         };
-        let label = label_of(series);
+        let label: CompactString = label_of(series).map(|(_, value)| value).unwrap_or_default().into();
         if ask.series_text(&label) != series {
             return false;
         }
@@ -161,25 +161,12 @@ impl Machine {
     }
 }
 
-/// `/srv` of `{mount="/srv"}`.
-fn label_of(series: &str) -> CompactString {
-    let text = series.strip_prefix('{').and_then(|series| series.strip_suffix('}'));
-    let value = text.and_then(|text| serde_json::from_str::<String>(text.split_once('=')?.1).ok());
-    value.unwrap_or_default().into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::random_log::{Log, fact_of_host};
     use super::super::{Effect, Input, Kind, Notice, Transition, TransitionKind};
     use super::*;
     use watchkeeper_schemas::alerting::AlertFact;
-
-    #[test]
-    fn a_series_is_found_by_its_text() {
-        assert_eq!(label_of(r#"{mount="/a\"}"}"#), "/a\"}");
-        assert_eq!(label_of(""), "");
-    }
 
     /// What a machine decided, as who lost it finds it.
     fn orphans(effects: &[Effect]) -> Vec<Orphan> {
