@@ -8,6 +8,7 @@ mod connection;
 pub mod guard;
 pub mod history;
 mod http;
+mod kill_points;
 pub mod latest;
 pub mod maintenance;
 pub mod notifier;

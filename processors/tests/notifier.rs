@@ -209,7 +209,11 @@ impl House {
         let sealed = key.seal(&subject, &ChannelSecret::Webhook { url, key: sign }).unwrap();
         let stored = self.gateway.publish(subject, sealed.into()).await.unwrap().await.unwrap();
         let channel = Channel::Webhook { host: "127.0.0.1".to_owned(), secret: stored.sequence };
-        self.record(Fact::Receiver { id, value: Some(Receiver { name: name.to_owned(), channel }) }).await;
+        self.record(Fact::Receiver {
+            id,
+            value: Some(Receiver { name: name.to_owned(), channel, hears_from: Severity::Info }),
+        })
+        .await;
     }
 
     /// Starts the notifier; `kill_at` ends it there.
@@ -250,9 +254,13 @@ impl House {
     }
 
     fn intent(&self, host: &str, notice: NoticeWord, receiver: &str) -> String {
+        self.nth(host, notice, 1, receiver)
+    }
+
+    fn nth(&self, host: &str, notice: NoticeWord, n: u32, receiver: &str) -> String {
         let (rule, host, series) = ("busy".to_owned(), host.to_owned(), String::new());
         let episode = EpisodeRef { rule, host, series, episode: 1 };
-        let id = intent_id(&team(), &episode, notice, 1, receiver);
+        let id = intent_id(&team(), &episode, notice, n, receiver);
         let intent = Intent {
             v: 1,
             id: id.clone(),
@@ -260,7 +268,7 @@ impl House {
             episode_id: episode.id().unwrap(),
             episode,
             notice,
-            n: 1,
+            n,
             receiver: receiver.to_owned(),
             level: Severity::Critical,
             reason: None,
@@ -449,12 +457,15 @@ fn after_an_outage_of_the_channel_few_messages_tell_all() {
     for host in 0..40 {
         let name = format!("h{host}");
         ids.push(house.intent(&name, NoticeWord::Firing, "ops"));
-        let more = [NoticeWord::LevelUp, NoticeWord::Escalated, NoticeWord::Flapping, NoticeWord::Steady];
-        ids.extend(more.into_iter().map(|notice| house.intent(&name, notice, "ops")));
+        let more = [NoticeWord::LevelUp, NoticeWord::Escalated];
+        let more = (1..=5).flat_map(|n| more.map(|notice| house.nth(&name, notice, n, "ops")));
+        ids.extend(more);
+        ids.push(house.intent(&name, NoticeWord::Flapping, "ops"));
         if host % 2 == 0 {
             ids.push(house.intent(&name, NoticeWord::Resolved, "ops"));
         }
     }
+    assert_eq!(ids.len(), 500);
     wait_until("some refusals", DEADLINE, || {
         let refusals = house.logs().matches("answer=NotNow").count();
         if refusals >= 4 { Ok(Some(())) } else { Err(format!("{refusals} so far")) }

@@ -64,6 +64,13 @@ pub enum AlertFact {
         /// What its channel answers.
         value: Option<String>,
     },
+    /// How bad an alert must be for a receiver to hear of it; no value: it is gone.
+    Hears {
+        /// The receiver.
+        id: String,
+        /// From which level on.
+        value: Option<Severity>,
+    },
     /// Whoever decides was far behind the log: nobody watched.
     Behind {
         /// Since the first input that came too late.

@@ -3,6 +3,7 @@
 
 use crate::ids::UserId;
 use crate::quantity::UnixMs;
+use crate::rule::Severity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,13 @@ pub struct Receiver {
     pub name: String,
     /// How they are told.
     pub channel: Channel,
+    /// How bad an alert must be for them to hear of it.
+    #[serde(default = "whatever")]
+    pub hears_from: Severity,
+}
+
+fn whatever() -> Severity {
+    Severity::Info
 }
 
 /// How a receiver is told; `secret` is the revision in CHANNELS of what must not be read.

@@ -130,7 +130,7 @@ const STATE_QUESTIONS: [&str; 5] = [
 /// What the processors publish beside reading: the topology (nothing is ever deleted or purged), acknowledgements,
 /// their two buckets, the clock, transitions, notices, parked events, the public feed, flags, windows of weekly
 /// maintenance, what back-tests find, what people do from a message, what channels say of receivers, and that one of them was far behind.
-const PROCESSORS_WRITE: [&str; 22] = [
+const PROCESSORS_WRITE: [&str; 23] = [
     "$JS.API.STREAM.CREATE.*",
     "$JS.API.STREAM.UPDATE.*",
     "$JS.API.CONSUMER.DELETE.*.*",
@@ -152,20 +152,13 @@ const PROCESSORS_WRITE: [&str; 22] = [
     JOURNAL_BOT_STATES,
     JOURNAL_BEHIND,
     AUDIT_FILTER,
+    // Each entry of the audit is bound to the one before it.
+    "$JS.API.STREAM.MSG.GET.AUDIT",
     BACKTEST_TOLD,
 ];
 /// What the processors read.
-const PROCESSORS_READ: [&str; 9] = [
-    "SAMPLES",
-    "JOURNAL",
-    "ALERTS",
-    "NOTICES",
-    "PARKED",
-    "AUDIT",
-    "KV_LATEST",
-    "KV_SNAPSHOTS",
-    "KV_CHANNELS",
-];
+const PROCESSORS_READ: [&str; 8] =
+    ["SAMPLES", "JOURNAL", "ALERTS", "NOTICES", "PARKED", "KV_LATEST", "KV_SNAPSHOTS", "KV_CHANNELS"];
 /// What the gateway publishes beside reading: facts about configuration and its two buckets; one message of SAMPLES
 /// by its sequence tells the time up to which a processor has come; it asks for back-tests.
 const GATEWAY_WRITE: [&str; 14] = [

@@ -1,10 +1,11 @@
 //! Alerts with real parts: decided in time, and once for ever, whoever is killed, stopped or damaged meanwhile.
 
 use crate::load::{fleet_connection, frame, sample};
-use crate::running::{Running, WITHOUT_AGENT, as_processors, start};
+use crate::running::{Running, WITHOUT_AGENT, as_processors, start_as};
 use async_nats::jetstream::stream::Config;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -67,6 +68,10 @@ impl Host {
         Self { usage, stop, thread: Some(thread) }
     }
 
+    fn reports(&self) -> u16 {
+        self.usage.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn report(&self, usage_pct: u16) {
         self.usage.store(usage_pct, Ordering::Relaxed);
     }
@@ -82,7 +87,12 @@ impl Drop for Host {
 
 /// A system with one host that is known to it.
 fn system(usage_pct: u16) -> (Running, Host) {
-    let running = start(&WITHOUT_AGENT);
+    system_with(usage_pct, &[])
+}
+
+/// The same, with what the processors are told.
+fn system_with(usage_pct: u16, args: &[&str]) -> (Running, Host) {
+    let running = start_as(&WITHOUT_AGENT, |stack| stack.args(Program::Processors, args));
     let (status, made) = running.post("/api/v1/hosts", &json!({"name": "web-1", "interval_ms": 1000}));
     assert_eq!((status, made["host"]["host"].as_str()), (201, Some("web-1")), "{made}");
     let host = Host::start(&running, "web-1", usage_pct);
@@ -276,6 +286,64 @@ fn an_episode_that_began_before_everything_that_is_left_goes_on_and_ends_once() 
 
 fn revision(running: &Running, rule: &str) -> u64 {
     running.get(&format!("/api/v1/rules/{rule}"))["revision"].as_u64().unwrap()
+}
+
+/// The evaluator alone, which ends by itself at a place; ended with the test otherwise.
+struct Evaluator(Child);
+
+impl Evaluator {
+    fn start(running: &Running, kill_at: Option<&str>) -> Self {
+        let log = running.data().join("logs/evaluator.log");
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        let mut command = Command::new(Profile::of_this_program().binary("watchkeeper-processors"));
+        command.args(["--only", "alerts", "--nats", &running.nats_url(), "--nats-creds"]);
+        command.arg(&running.creds().processors).stdout(Stdio::null()).stderr(log);
+        command.envs(kill_at.map(|at| ("WATCHKEEPER_KILL_AT", at)));
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Evaluator {
+    fn drop(&mut self) {
+        // Ended already, perhaps.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn killed_at_each_place_of_a_batch_alerts_decide_everything_once() {
+    let (running, host) = system_with(5, &["--only", "latest,history,ticker,notifier,accounts,guard"]);
+    save_rule(&running, "flips", "cpu.usage_pct > 90 keep 1s cooldown 0s");
+    let mut kills = 0;
+    for (point, times) in [("after_effects", 3), ("after_snapshot", 2)] {
+        for time in 1..=times {
+            let mut evaluator = Evaluator::start(&running, Some(&format!("{point}:{time}")));
+            running.wait(&format!("its end {point}, time {time}"), 60, |_| {
+                host.report(if host.reports() > 50 { 5 } else { 97 });
+                let ended = evaluator.0.try_wait().map_err(|error| error.to_string())?;
+                if ended.is_some() { Ok(Some(())) } else { Err("it runs".to_owned()) }
+            });
+            kills += 1;
+        }
+    }
+    let _last = Evaluator::start(&running, None);
+    host.report(97);
+    until(&running, "flips", "open");
+    host.report(5);
+    until(&running, "flips", "resolved");
+    let (transitions, notices) = Decided::read(&running).of("flips");
+    println!("killed {kills} times: {} transitions, {} notices", transitions.len(), notices.len());
+    for (place, pair) in transitions.chunks(2).enumerate() {
+        let number = pair[0].0;
+        let whole = [(number, TransitionWord::Fired), (number, TransitionWord::Resolved)];
+        assert_eq!(pair, whole, "transitions lost, doubled or out of order: {transitions:?}");
+        assert!(place == 0 || transitions[2 * place - 1].0 < number, "{transitions:?}");
+    }
+    let told: BTreeSet<_> = notices.iter().map(|(number, notice)| (*number, notice.as_str())).collect();
+    assert_eq!(told.len(), notices.len(), "decided twice: {notices:?}");
+    let resolved = notices.iter().filter(|(_, notice)| *notice == NoticeWord::Resolved);
+    assert!(resolved.clone().all(|(number, _)| told.contains(&(*number, "firing"))), "{notices:?}");
 }
 
 /// Leaves only the newest samples in the log; how many.

@@ -12,6 +12,7 @@ use watchkeeper_schemas::journal::{Fact, Host, JournalEvent, Member, Role, Team,
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::receiver::{Bot, Channel, ChannelSecret, Chat, LinkOffer, Receiver};
 use watchkeeper_schemas::registry::{Registry, TeamFacts};
+use watchkeeper_schemas::rule::Severity;
 use watchkeeper_schemas::subjects::{self, JournalScope, JournalSubject};
 use watchkeeper_streams::connect::{Connect, connect};
 use watchkeeper_streams::rebuild::{Begin, read};
@@ -97,7 +98,8 @@ impl System {
             self.member(user, Some(role));
         }
         for receiver in ["phone", "watch", "vera", "group"] {
-            let value = Receiver { name: format!("{receiver} <1>"), channel: Channel::Telegram {} };
+            let name = format!("{receiver} <1>");
+            let value = Receiver { name, channel: Channel::Telegram {}, hears_from: Severity::Info };
             self.put(team(), Fact::Receiver { id: receiver.parse().unwrap(), value: Some(value) });
         }
         for (host, name) in [("web-1", "Web <b>1</b>"), ("web-2", "Web 2"), ("db-1", "db-1")] {

@@ -132,7 +132,7 @@ impl TeamOfBench {
         let sealed = seal.seal(&subject, &ChannelSecret::Webhook { url, key })?;
         let secret = self.gateway.publish(subject, sealed.into()).await?.await?.sequence;
         let channel = Channel::Webhook { host: format!("127.0.0.1:{port}"), secret };
-        let value = Some(Receiver { name: name.to_owned(), channel });
+        let value = Some(Receiver { name: name.to_owned(), channel, hears_from: Severity::Info });
         self.record(Fact::Receiver { id, value }).await
     }
 

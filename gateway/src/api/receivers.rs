@@ -8,7 +8,7 @@ use crate::http::ask::{Ask, ById, Nothing, PageAsk, Reader, Removal};
 use crate::http::body::{Body, Mistakes};
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
-use crate::receivers::desk::{Desk, PlacedReceiver, no_such_receiver, receiver};
+use crate::receivers::desk::{Desk, PlacedReceiver, Wanted, no_such_receiver, receiver};
 use crate::receivers::form::ChannelForm;
 use crate::receivers::naming::{NamedBy, named};
 use axum::Json;
@@ -22,6 +22,7 @@ use watchkeeper_schemas::ids::{ReceiverId, UserId};
 use watchkeeper_schemas::quantity::UnixMs;
 use watchkeeper_schemas::receiver::{Channel, ChatroomForm, SmtpSecurity};
 use watchkeeper_schemas::registry::TeamFacts;
+use watchkeeper_schemas::rule::Severity;
 
 /// Characters of a receiver's name.
 const NAME_CHARS: RangeInclusive<usize> = 1..=128;
@@ -126,6 +127,8 @@ pub struct ReceiverView {
     name: String,
     /// How it is told.
     channel: ChannelView,
+    /// How bad an alert must be for it to hear.
+    hears_from: Severity,
     /// Whether a secret of its channel is kept: a password, token, URL or key.
     secret_set: bool,
     /// The chat that it is; of Telegram only.
@@ -185,6 +188,7 @@ impl ReceiverView {
             author: recorded.map(|it| it.author.clone()).unwrap_or_default(),
             changed: recorded.map_or(UnixMs(0), |it| it.time),
             revision: placed.revision,
+            hears_from: placed.receiver.hears_from,
             name: placed.receiver.name,
             channel: placed.receiver.channel.into(),
             id: placed.id,
@@ -203,6 +207,8 @@ pub struct NewReceiver {
     id: Option<ReceiverId>,
     /// How it is to be told.
     channel: ChannelForm,
+    /// How bad an alert must be for it to hear; everything unless said.
+    hears_from: Option<Severity>,
 }
 
 impl Body for NewReceiver {
@@ -221,6 +227,8 @@ pub struct ReceiverEdit {
     name: String,
     /// How it is to be told, by the channel that it has; a secret that is left out stays.
     channel: ChannelForm,
+    /// How bad an alert must be for it to hear; as before unless said.
+    hears_from: Option<Severity>,
     /// The revision that the edit was made from.
     revision: u64,
 }
@@ -310,8 +318,9 @@ pub async fn create(
     _: Nothing,
     body: NewReceiver,
 ) -> Result<(StatusCode, Json<ReceiverSaved>), Problem> {
-    let NewReceiver { name, id, channel } = body;
-    let (placed, signing_key) = Desk::of(&app, &principal).make(id, name, channel).await?;
+    let NewReceiver { name, id, channel, hears_from } = body;
+    let wanted = Wanted { name, hears_from, channel };
+    let (placed, signing_key) = Desk::of(&app, &principal).make(id, wanted).await?;
     let change = (None, Some(&placed.receiver));
     app.audit.tell_change(&principal, Action::ReceiverCreate, &placed.id, change).await;
     let receiver = view(&app, &principal, placed)?;
@@ -333,10 +342,10 @@ pub async fn change(
     asked: ById<ReceiverId>,
     body: ReceiverEdit,
 ) -> Result<Json<ReceiverSaved>, Problem> {
-    let ReceiverEdit { name, channel, revision } = body;
+    let ReceiverEdit { name, channel, hears_from, revision } = body;
+    let wanted = Wanted { name, hears_from, channel };
     let id = asked.id.ok_or_else(no_such_receiver)?;
-    let (before, after, signing_key) =
-        Desk::of(&app, &principal).change(&id, revision, (name, channel)).await?;
+    let (before, after, signing_key) = Desk::of(&app, &principal).change(&id, revision, wanted).await?;
     let change = (Some(&before.receiver), Some(&after.receiver));
     app.audit.tell_change(&principal, Action::ReceiverChange, &id, change).await;
     let receiver = view(&app, &principal, after)?;

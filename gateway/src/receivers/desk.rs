@@ -19,6 +19,7 @@ use watchkeeper_schemas::receiver::{
     Bot, BotState, Channel, ChannelKind, ChannelSecret, LinkOffer, Receiver,
 };
 use watchkeeper_schemas::registry::{Registry, TeamFacts};
+use watchkeeper_schemas::rule::Severity;
 use watchkeeper_schemas::subjects::{JournalScope, bot_secret, notice_test, receiver_secret};
 
 /// Receivers of a team at most.
@@ -74,6 +75,16 @@ pub fn receiver(team: &TeamFacts, id: &ReceiverId) -> Option<PlacedReceiver> {
     Some(PlacedReceiver { id: id.clone(), receiver, revision: recorded.revision })
 }
 
+/// What is to be true of a receiver.
+pub struct Wanted {
+    /// The name that people read.
+    pub name: String,
+    /// How bad an alert must be; as before where it is not said, else everything.
+    pub hears_from: Option<Severity>,
+    /// How it is told.
+    pub channel: ChannelForm,
+}
+
 /// The team and who changes it.
 pub struct Desk<'a> {
     app: &'a App,
@@ -120,8 +131,7 @@ impl<'a> Desk<'a> {
     pub async fn make(
         &self,
         id: Option<ReceiverId>,
-        name: String,
-        form: ChannelForm,
+        wanted: Wanted,
     ) -> Result<(PlacedReceiver, Option<String>), Problem> {
         let _turn = self.app.secrets.turn().await;
         let registry = self.registry()?;
@@ -131,7 +141,9 @@ impl<'a> Desk<'a> {
         }
         let is_taken = |id: &str| id.parse().is_ok_and(|id: ReceiverId| team.receivers.get(&id).is_some());
         let after = |name: &str| crate::hosting::form::id_after(name, |id| is_taken(id.as_str()));
-        let readable = if name.contains(|c: char| c.is_ascii_alphanumeric()) { &name } else { "receiver" };
+        let name = &wanted.name;
+        let readable =
+            if name.contains(|c: char| c.is_ascii_alphanumeric()) { name.as_str() } else { "receiver" };
         let id = id.or_else(|| after(readable)?.as_str().parse().ok()).ok_or_else(no_such_receiver)?;
         if is_taken(id.as_str()) {
             return Err(Problem::conflict(team.receivers.revision(&id)));
@@ -140,10 +152,14 @@ impl<'a> Desk<'a> {
         self.end_rest(&id).await?;
         let placed = PlacedReceiver {
             revision: team.receivers.revision(&id),
-            receiver: Receiver { name: name.clone(), channel: Channel::Telegram {} },
+            receiver: Receiver {
+                name: name.clone(),
+                channel: Channel::Telegram {},
+                hears_from: Severity::Info,
+            },
             id,
         };
-        self.save(placed, None, (name, form), "made").await
+        self.save(placed, None, wanted, "made").await
     }
 
     /// Changes a receiver; a secret that is left out stays.
@@ -154,12 +170,12 @@ impl<'a> Desk<'a> {
         &self,
         id: &ReceiverId,
         revision: u64,
-        (name, form): (String, ChannelForm),
+        wanted: Wanted,
     ) -> Result<(PlacedReceiver, PlacedReceiver, Option<String>), Problem> {
         let _turn = self.app.secrets.turn().await;
         let before = self.receiver_at(id, revision)?;
         let known = before.receiver.channel.clone();
-        let (after, key) = self.save(before.clone(), Some(known), (name, form), "changed").await?;
+        let (after, key) = self.save(before.clone(), Some(known), wanted, "changed").await?;
         Ok((before, after, key))
     }
 
@@ -167,10 +183,11 @@ impl<'a> Desk<'a> {
         &self,
         placed: PlacedReceiver,
         before: Option<Channel>,
-        (name, form): (String, ChannelForm),
+        Wanted { name, hears_from, channel }: Wanted,
         cause: &str,
     ) -> Result<(PlacedReceiver, Option<String>), Problem> {
-        let (channel, kept) = form.settle(before.as_ref()).map_err(|(field, expected, found)| {
+        let hears_from = hears_from.unwrap_or(placed.receiver.hears_from);
+        let (channel, kept) = channel.settle(before.as_ref()).map_err(|(field, expected, found)| {
             let mut mistakes = Mistakes::default();
             mistakes.note(field, expected, found);
             mistakes.into_result().err().unwrap_or_else(no_such_receiver)
@@ -191,7 +208,7 @@ impl<'a> Desk<'a> {
             Some(secret) => Some(self.app.secrets.keep(&place, secret, last, still).await?),
             None => revision,
         };
-        let receiver = Receiver { name, channel: with_secret(channel, revision) };
+        let receiver = Receiver { name, channel: with_secret(channel, revision), hears_from };
         let fact = Fact::Receiver { id: placed.id.clone(), value: Some(receiver.clone()) };
         let recorded = self.record(fact, placed.revision, cause).await?;
         if last.is_some() && revision.is_none() {

@@ -2880,6 +2880,8 @@ export interface components {
                 channel: components["schemas"]["ChannelView"];
                 chat: components["schemas"]["ChatView"] | null;
                 failure: components["schemas"]["FailureView"] | null;
+                /** @description How bad an alert must be for it to hear. */
+                hears_from: components["schemas"]["Severity"];
                 /** @description The receiver. */
                 id: components["schemas"]["ReceiverId"];
                 last: components["schemas"]["NoticeView"] | null;
@@ -3329,6 +3331,7 @@ export interface components {
         NewReceiver: {
             /** @description How it is to be told. */
             channel: components["schemas"]["ChannelForm"];
+            hears_from?: components["schemas"]["Severity"] | null;
             id?: components["schemas"]["ReceiverId"] | null;
             /** @description The name that people read. */
             name: string;
@@ -3622,6 +3625,7 @@ export interface components {
         ReceiverEdit: {
             /** @description How it is to be told, by the channel that it has; a secret that is left out stays. */
             channel: components["schemas"]["ChannelForm"];
+            hears_from?: components["schemas"]["Severity"] | null;
             /** @description The name that people read. */
             name: string;
             /**
@@ -3656,6 +3660,8 @@ export interface components {
             channel: components["schemas"]["ChannelView"];
             chat: components["schemas"]["ChatView"] | null;
             failure: components["schemas"]["FailureView"] | null;
+            /** @description How bad an alert must be for it to hear. */
+            hears_from: components["schemas"]["Severity"];
             /** @description The receiver. */
             id: components["schemas"]["ReceiverId"];
             last: components["schemas"]["NoticeView"] | null;

@@ -129,7 +129,14 @@ fn the_gateway_finds_what_it_signs_with_in_its_own_folder_and_nothing_else() {
         .keys()
         .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
-    let wanted = ["agents-a.agent.nk", "agents-a.pub", "gateway.creds", "readers.pub", "readers.reader.nk"];
+    let wanted = [
+        "agents-a.agent.nk",
+        "agents-a.pub",
+        "channels.pub",
+        "gateway.creds",
+        "readers.pub",
+        "readers.reader.nk",
+    ];
     assert_eq!(names, wanted);
     // All that a container of the gateway sees.
     let alone = tempfile::tempdir().unwrap();
@@ -170,7 +177,7 @@ fn a_folder_of_an_earlier_version_is_put_in_order_and_every_credential_goes_on()
     fs::copy(keys.join("core.nk"), layout.operator().join("core.nk")).unwrap();
     let report = setup(&options(&layout.dir, &["a"])).unwrap();
     for (path, outcome) in &report.files {
-        let made = path.extension().is_some_and(|it| it == "pub");
+        let made = path.extension().is_some_and(|it| it == "pub" || it == "xk");
         assert_eq!(*outcome, if made { Outcome::Created } else { Outcome::Kept }, "{}", path.display());
     }
     assert!(!keys.exists() && !layout.creds().join("processors.creds").exists());

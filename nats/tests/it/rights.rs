@@ -229,7 +229,7 @@ fn a_back_test_is_asked_heeded_and_told() {
 }
 
 /// Where the processors may not publish.
-const NOT_OF_PROCESSORS: [&str; 15] = [
+const NOT_OF_PROCESSORS: [&str; 17] = [
     "sample.v1.default.00.web-1",
     "journal.v1.default.host.web-1",
     "journal.v1.default.member.flag",
@@ -238,7 +238,9 @@ const NOT_OF_PROCESSORS: [&str; 15] = [
     "journal.v1.flag.host.web-1",
     "journal.v1.default.flag.web-1.x",
     "journal.v1._.user.flag",
-    "audit.v1.default",
+    "journal.v1.default.receiver.chat",
+    "journal.v1.default.link_offer.chat",
+    "$KV.CHANNELS.x",
     "$KV.SESSIONS.x",
     "$KV.SECRETS.x",
     "cmd.v1.default.00.web-1",
@@ -259,8 +261,9 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
         "STREAM.PURGE.JOURNAL",
         "STREAM.DELETE.AUDIT",
         "CONSUMER.CREATE.AUDIT",
-        "STREAM.MSG.GET.AUDIT",
         "CONSUMER.CREATE.KV_SESSIONS",
+        "CONSUMER.CREATE.KV_SECRETS",
+        "STREAM.MSG.GET.KV_SECRETS",
     ] {
         processors.publish(&format!("$JS.API.{right}"), "", "{}");
     }
@@ -269,7 +272,7 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
     }
     processors.subscribe("_INBOX.gateway.>");
     let heard = processors.flush();
-    assert!(all_refused(&heard, NOT_OF_PROCESSORS.len() + 9), "{heard:?}");
+    assert!(all_refused(&heard, NOT_OF_PROCESSORS.len() + 10), "{heard:?}");
 
     let mut gateway = Client::connect(&server.address, &server.program(Program::Gateway)).unwrap();
     for right in [
@@ -280,6 +283,8 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
         "STREAM.MSG.DELETE.AUDIT",
         "CONSUMER.CREATE.SAMPLES",
         "CONSUMER.DELETE.SAMPLES.history",
+        "CONSUMER.CREATE.KV_CHANNELS",
+        "STREAM.MSG.GET.KV_CHANNELS",
     ] {
         gateway.publish(&format!("$JS.API.{right}"), "", "{}");
     }
@@ -289,10 +294,12 @@ async fn our_programs_have_no_right_that_they_do_not_need() {
         gateway.publish(subject, "", "x");
     }
     gateway.publish("backtest.v1.told.default.run", "", "x");
+    gateway.publish("notice.v1.intent.x", "", "x");
+    gateway.publish("notice.v1.result.x", "", "x");
     gateway.subscribe("sample.v1.>");
     gateway.subscribe("backtest.v1.ask.>");
     let heard = gateway.flush();
-    assert!(all_refused(&heard, 14), "{heard:?}");
+    assert!(all_refused(&heard, 18), "{heard:?}");
 
     let mut sys = server.sys();
     sys.publish("$SYS.REQ.SERVER.PING.VARZ", "", "");

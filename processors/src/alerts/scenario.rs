@@ -9,7 +9,7 @@
 //! 60 silence s1 until=90 host=h1 rule=r1 tag=a severity=critical     60 end silence s1
 //! 60 ack r1/h1     60 unack r1/h1     60 resolve r1/h1     60 unreadable h1     60 receivers rx1,rx2
 //! 60 receivers rx1,rx2 steps=rx1:60,rx2:60     60 receiver rx1 failed 403     60 receiver rx1 works
-//! 60 behind 10 55
+//! 60 behind 10 55     60 hears rx1 critical
 //! 60 ack r1/h1#1 (the first episode that was told of here)
 //! until 90       skip 300 (no ticks until then)       clock 20 (the broker's clock is set back)
 //! restart (from a snapshot)
@@ -191,6 +191,10 @@ impl Stage {
                 let (id, state) = rest.split_once(' ').unwrap_or((rest, "works"));
                 let failure = state.strip_prefix("failed").map(|why| why.trim().to_owned());
                 AlertFact::Receiver { id: id.to_owned(), value: failure }
+            }
+            "hears" => {
+                let (id, level) = rest.split_once(' ').ok_or("expected a receiver and a level")?;
+                AlertFact::Hears { id: id.to_owned(), value: Some(severity(level)?) }
             }
             "behind" => {
                 let (from, until) = rest.split_once(' ').ok_or("expected two times: from, until")?;

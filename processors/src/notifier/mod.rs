@@ -7,7 +7,6 @@ pub mod book;
 pub mod channel;
 mod desk;
 pub mod episodes;
-mod kill_points;
 pub mod message;
 pub mod outgoing;
 pub mod pace;

@@ -223,7 +223,8 @@ fn journal_of_receivers() -> Vec<(&'static str, JournalEvent)> {
     };
     let ops = || "ops".parse().unwrap();
     let receiver = |channel| {
-        let value = Some(Receiver { name: "Operations".to_owned(), channel });
+        let (name, hears_from) = ("Operations".to_owned(), Severity::Warning);
+        let value = Some(Receiver { name, channel, hears_from });
         event("alice", "made", Fact::Receiver { id: ops(), value })
     };
     let email = Channel::Email {

@@ -1,9 +1,10 @@
 //! A receiver as one edits it, and as the gateway takes it. Pure.
 
-import type { ChannelForm, ChannelType, Receiver } from '../api.ts'
+import type { ChannelForm, ChannelType, Receiver, Severity } from '../api.ts'
 
 export interface ReceiverDraft {
   name: string
+  hears: Severity
   type: ChannelType
   to: string
   from: string
@@ -25,7 +26,7 @@ export const PORTS = { tls: '465', start_tls: '587', plain: '25' }
 export const NTFY = 'https://ntfy.sh'
 
 export function draftOf(receiver: Receiver | null): ReceiverDraft {
-  const empty: ReceiverDraft = { name: receiver?.name ?? '', type: 'telegram', to: '', from: '', server: '', port: PORTS.tls, security: 'tls', user: '', password: '', url: '', topic: '', token: '', forget: false, form: 'slack' }
+  const empty: ReceiverDraft = { name: receiver?.name ?? '', hears: receiver?.hears_from ?? 'info', type: 'telegram', to: '', from: '', server: '', port: PORTS.tls, security: 'tls', user: '', password: '', url: '', topic: '', token: '', forget: false, form: 'slack' }
   const channel = receiver?.channel
   switch (channel?.type) {
     case 'email':

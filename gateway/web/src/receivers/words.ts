@@ -1,6 +1,6 @@
 //! How receivers and what they were told are put into words. Pure.
 
-import type { Channel, ChannelType, NamedBy, Notice, NoticeAttempt, Receiver } from '../api.ts'
+import type { Channel, ChannelType, NamedBy, Severity, Notice, NoticeAttempt, Receiver } from '../api.ts'
 import { span } from '../format.ts'
 
 export const CHANNELS: { value: ChannelType; word: string; about: string }[] = [
@@ -9,6 +9,12 @@ export const CHANNELS: { value: ChannelType; word: string; about: string }[] = [
   { value: 'webhook', word: 'Webhook', about: 'a signed message to a program of yours' },
   { value: 'ntfy', word: 'ntfy', about: 'a topic that phones and browsers follow' },
   { value: 'chatroom', word: 'Chat room', about: 'Slack, Mattermost, Rocket.Chat or Discord' },
+]
+
+export const HEARS: { value: Severity; word: string; about: string }[] = [
+  { value: 'info', word: 'Everything', about: '' },
+  { value: 'warning', word: 'Warnings and critical alerts', about: '' },
+  { value: 'critical', word: 'Critical alerts', about: 'also those that become critical' },
 ]
 
 export function channelWord(type: ChannelType): string {

@@ -13,6 +13,7 @@ use compact_str::CompactString;
 use std::collections::BTreeSet;
 use watchkeeper_schemas::alerting::{AlertFact, EpisodeRef, RuleState, SavedRule, WatchedHost};
 use watchkeeper_schemas::rule::NoDataPolicy;
+use watchkeeper_schemas::rule::Severity;
 
 /// A silence that is over is kept for so long: the broker's clock may fall into it again, in milliseconds.
 const SILENCE_KEPT_MS: u64 = 24 * 3_600_000;
@@ -35,6 +36,10 @@ impl Machine {
             AlertFact::Resolve { episode, by: _ } => self.resolve(&episode),
             AlertFact::Defaults { value } => self.defaults = value,
             AlertFact::Receiver { id, value } => self.put_receiver(&id, value),
+            AlertFact::Hears { id, value } => match value.filter(|from| *from > Severity::Info) {
+                Some(from) => _ = self.hears.insert(id, from),
+                None => _ = self.hears.remove(&id),
+            },
             AlertFact::Behind { from, until } => self.tell_behind(from.0, until.0),
         }
         let now = self.now;

@@ -71,6 +71,8 @@ pub struct Machine {
     defaults: Defaults,
     /// Receivers whose channel refuses.
     failing: BTreeSet<String>,
+    /// Receivers who do not hear of everything, and from which level on they do.
+    hears: BTreeMap<String, Severity>,
     voices: BTreeMap<Key, Voice>,
     outage: Option<Outage>,
     /// What was read and ignored.
@@ -290,7 +292,8 @@ impl Machine {
             true => Default::default(),
             false => (self.failing.clone(), self.defaults.receivers.clone()),
         };
-        Some(Telling { receivers, policy, severity, cooldown_ms, repeat_ms, shadow, failing, instead })
+        let hears = self.hears.clone();
+        Some(Telling { receivers, policy, severity, cooldown_ms, repeat_ms, shadow, failing, instead, hears })
     }
 
     /// Says of one instance what is true and was not said.

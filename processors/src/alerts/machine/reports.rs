@@ -205,7 +205,9 @@ impl Machine {
             duration_ms: Some(0),
             ..resolved
         }));
-        for receiver in telling.receivers.into_iter().filter(|_| !muted) {
+        let level = telling.severity;
+        let heard = telling.receivers.iter().filter(|it| !muted && telling.hears(it, level));
+        for receiver in heard.cloned() {
             self.out.push(Effect::Notice(Notice {
                 key: key.clone(),
                 episode,

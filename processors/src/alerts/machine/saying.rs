@@ -70,7 +70,7 @@ impl Voice {
     fn say_flapping(&mut self, telling: &Telling, said: &mut Saying<'_>) {
         let level = self.level();
         let Some(open) = &mut self.open else { return };
-        for receiver in &telling.receivers {
+        for receiver in telling.receivers.iter().filter(|receiver| telling.hears(receiver, level)) {
             let tell = self.tells.entry(receiver.clone()).or_default();
             let told = tell.told.as_ref().filter(|told| told.episode == open.number).map(|told| told.level);
             match tell.flapping {
@@ -100,7 +100,7 @@ impl Voice {
     fn say_firing(&mut self, telling: &Telling, said: &mut Saying<'_>) {
         let level = self.level();
         let Some(open) = &mut self.open else { return };
-        for receiver in &telling.receivers {
+        for receiver in telling.receivers.iter().filter(|receiver| telling.hears(receiver, level)) {
             let tell = self.tells.entry(receiver.clone()).or_default();
             let cooling = tell.cooldown.is_some_and(|(until, at)| said.now < until && level <= at);
             if tell.told.is_some() || cooling {
@@ -149,7 +149,7 @@ impl Voice {
                 None if refuses => (&telling.instead, true),
                 Some(_) | None => return,
             };
-            for receiver in next {
+            for receiver in next.iter().filter(|receiver| telling.hears(receiver, level)) {
                 let tell = self.tells.entry(receiver.clone()).or_default();
                 let knows = tell.flapping.is_some()
                     || tell.told.as_ref().is_some_and(|told| told.episode == open.number);

@@ -146,6 +146,8 @@ pub(super) struct Telling {
     pub(super) failing: BTreeSet<String>,
     /// Who hears where no further step does and somebody's channel refuses.
     pub(super) instead: BTreeSet<String>,
+    /// Who does not hear of everything, and from which level on they do.
+    pub(super) hears: BTreeMap<String, Severity>,
 }
 
 impl Told {
@@ -157,6 +159,12 @@ impl Told {
 }
 
 impl Telling {
+    /// Whether a receiver hears of something that is so bad.
+    #[must_use]
+    pub(super) fn hears(&self, receiver: &str, level: Severity) -> bool {
+        self.hears.get(receiver).is_none_or(|from| *from <= level)
+    }
+
     /// Who hears at the step, counted from 1.
     pub(super) fn at_step(&self, step: usize) -> Option<&BTreeSet<String>> {
         match step {

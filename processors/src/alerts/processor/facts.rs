@@ -36,6 +36,7 @@ pub(super) fn read(sequence: u64, subject: &str, payload: &[u8]) -> Option<Place
         | Fact::Acknowledgement { .. }
         | Fact::Resolution { .. }
         | Fact::AlertDefaults { .. }
+        | Fact::Receiver { .. }
         | Fact::ReceiverFailure { .. }
         | Fact::Behind { value: Some(_), .. } => true,
         Fact::User { .. }
@@ -45,7 +46,6 @@ pub(super) fn read(sequence: u64, subject: &str, payload: &[u8]) -> Option<Place
         | Fact::Reader { .. }
         | Fact::Credential { .. }
         | Fact::Flag { .. }
-        | Fact::Receiver { .. }
         | Fact::LinkOffer { .. }
         | Fact::Chat { .. }
         | Fact::Bot { .. }
@@ -95,6 +95,9 @@ impl Known {
             Fact::AlertDefaults { value, .. } => {
                 vec![AlertFact::Defaults { value: value.unwrap_or_default() }]
             }
+            Fact::Receiver { id, value } => {
+                vec![AlertFact::Hears { id: id.to_string(), value: value.map(|it| it.hears_from) }]
+            }
             Fact::ReceiverFailure { id, value } => {
                 vec![AlertFact::Receiver { id: id.to_string(), value: value.map(|failure| failure.answer) }]
             }
@@ -110,7 +113,6 @@ impl Known {
             | Fact::Reader { .. }
             | Fact::Credential { .. }
             | Fact::Flag { .. }
-            | Fact::Receiver { .. }
             | Fact::LinkOffer { .. }
             | Fact::Chat { .. }
             | Fact::Bot { .. }

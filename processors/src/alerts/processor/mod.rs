@@ -14,6 +14,7 @@ mod projection;
 mod told;
 
 use crate::alerts::heartbeat;
+use crate::kill_points::KillPoint;
 use async_nats::jetstream::context::Context;
 use behind::Lateness;
 use facts::Placed;
@@ -376,6 +377,7 @@ impl Work {
         let state = self.state.encode()?;
         self.snapshot.save(self.state.sequence, &state).await?;
         self.saved = self.state.sequence;
+        KillPoint::AfterSnapshot.reached();
         let wait = (begun.elapsed() * SNAPSHOT_SHARE).clamp(SNAPSHOT_EVERY, SNAPSHOT_EVERY_MAX);
         self.due = Instant::now() + wait;
         tracing::debug!(bytes = state.len(), took = ?begun.elapsed(), "snapshot of alerts written");

@@ -1,6 +1,7 @@
 //! Publishes what was decided, each once for ever, whoever decided it and however often.
 
 use super::projection::Told;
+use crate::kill_points::KillPoint;
 use async_nats::jetstream::context::{Context, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
@@ -63,6 +64,7 @@ impl Outbox {
         if self.last.len() > SUBJECTS_MAX {
             self.last.clear();
         }
+        let is_some = !self.waiting.is_empty();
         while !self.waiting.is_empty() {
             let together = self.together();
             let published = {
@@ -85,6 +87,9 @@ impl Outbox {
                 return Err(error);
             }
             self.waiting.drain(..together);
+        }
+        if is_some {
+            KillPoint::AfterEffects.reached();
         }
         Ok(())
     }

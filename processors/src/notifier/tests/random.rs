@@ -1,10 +1,10 @@
 //! Random worlds: what must hold whatever happens. `NOTIFIER_CASES` sets the number of worlds.
 
 use super::super::book::Record;
-use super::super::kill_points::KillPoint;
 use super::super::pace::Counted;
 use super::super::plan::{Said, Says};
 use super::world::{Arrived, Scripted, World, team};
+use crate::kill_points::KillPoint;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use watchkeeper_schemas::alerting::EpisodeRef;

@@ -16,8 +16,8 @@
 //! ```
 
 use super::super::book::Record;
-use super::super::kill_points::KillPoint;
 use super::world::{Scripted, World, team};
+use crate::kill_points::KillPoint;
 use std::collections::VecDeque;
 use watchkeeper_schemas::alerting::EpisodeRef;
 use watchkeeper_schemas::episode::TransitionWord;

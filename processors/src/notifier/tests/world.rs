@@ -3,10 +3,10 @@
 use super::super::book::{Record, To};
 use super::super::desk::{Desk, attempt, results};
 use super::super::episodes::Episodes;
-use super::super::kill_points::KillPoint;
 use super::super::pace::Limit;
 use super::super::plan::{self, Dispatch, Says, Verdict};
 use super::super::reach::Reach;
+use crate::kill_points::KillPoint;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use watchkeeper_schemas::alerting::EpisodeRef;
 use watchkeeper_schemas::episode::{AlertEvent, TransitionWord};
@@ -134,7 +134,8 @@ impl World {
             "none" => None,
             other => panic!("{other} is no channel"),
         };
-        let value = channel.map(|channel| Receiver { name: name.to_owned(), channel });
+        let value =
+            channel.map(|channel| Receiver { name: name.to_owned(), channel, hears_from: Severity::Info });
         self.fact(Fact::Receiver { id, value });
         let chat = name.bytes().fold(0, |sum, byte| sum * 31 + i64::from(byte));
         let value = matches!(word, "telegram" | "group").then(|| Chat {

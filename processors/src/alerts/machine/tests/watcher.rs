@@ -108,6 +108,7 @@ impl Watcher {
             | AlertFact::Resolve { .. }
             | AlertFact::Defaults { .. }
             | AlertFact::Receiver { .. }
+            | AlertFact::Hears { .. }
             | AlertFact::Behind { .. } => {}
         }
     }

@@ -1,10 +1,14 @@
 //! Places where a test ends the program as a crash would. Builds without debug assertions, which are those that ship,
 //! have none of it.
 
-/// A place amid telling.
+/// A place amid work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KillPoint {
-    /// Decided, nothing written.
+pub(crate) enum KillPoint {
+    /// What alerts decided is published; no snapshot knows it, nothing is acknowledged.
+    AfterEffects,
+    /// A snapshot of alerts is written; nothing is acknowledged.
+    AfterSnapshot,
+    /// A notice is decided, nothing of it written.
     BeforeAttempt,
     /// The attempt is written, the channel was not called.
     AfterAttempt,
@@ -15,7 +19,7 @@ pub(super) enum KillPoint {
 impl KillPoint {
     /// Ends the program where `WATCHKEEPER_KILL_AT` is `<name>:<which time from 1>` of this place.
     #[cfg(debug_assertions)]
-    pub(super) fn reached(self) {
+    pub(crate) fn reached(self) {
         use std::sync::OnceLock;
         use std::sync::atomic::{AtomicU32, Ordering};
         static ASKED: OnceLock<Option<(String, u32)>> = OnceLock::new();
@@ -26,6 +30,8 @@ impl KillPoint {
             Some((name.to_owned(), time.parse().ok()?))
         });
         let name = match self {
+            Self::AfterEffects => "after_effects",
+            Self::AfterSnapshot => "after_snapshot",
             Self::BeforeAttempt => "before_attempt",
             Self::AfterAttempt => "after_attempt",
             Self::AfterAnswer => "after_answer",
@@ -40,5 +46,5 @@ impl KillPoint {
 
     /// Nothing.
     #[cfg(not(debug_assertions))]
-    pub(super) const fn reached(self) {}
+    pub(crate) const fn reached(self) {}
 }
