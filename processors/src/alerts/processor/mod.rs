@@ -233,7 +233,7 @@ impl Work {
         let mut orphans = Orphans::default();
         if state.is_none() && published > 0 {
             tracing::warn!(published, "there is no snapshot of alerts: the log is read again");
-            orphans = orphans::read(context).await?;
+            orphans = orphans::read(context, published).await?;
         }
         let state = state.unwrap_or_default();
         let (saved, journal_read) = (state.sequence, state.journal);

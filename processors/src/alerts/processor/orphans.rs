@@ -26,8 +26,8 @@ pub(super) struct Orphans {
 #[derive(Default)]
 struct Fold(BTreeMap<(TeamId, Key), Orphan>);
 
-/// Reads both streams.
-pub(super) async fn read(context: &Context) -> Result<Orphans, RebuildError> {
+/// Reads both streams. An episode that an input behind `published` opened is opened by it again.
+pub(super) async fn read(context: &Context, published: u64) -> Result<Orphans, RebuildError> {
     let mut fold = Fold::default();
     rebuild::read(context, ALERTS, &[], Begin::First, |event| {
         if let Ok(event) = serde_json::from_slice(&event.payload) {
@@ -43,7 +43,8 @@ pub(super) async fn read(context: &Context) -> Result<Orphans, RebuildError> {
         })
         .await?;
     }
-    let open = fold.0.into_iter().map(|((team, _), orphan)| (team, orphan)).collect();
+    let open = fold.0.into_iter().map(|((team, _), orphan)| (team, orphan));
+    let open = open.filter(|(_, orphan)| orphan.number <= published).collect();
     Ok(Orphans { open, adopted: false })
 }
 
