@@ -90,7 +90,8 @@ fn confined(name: &str, Service(service): &Service) {
     let networks = json!(service["networks"]).to_string();
     assert_eq!(
         networks.contains("outside"),
-        matches!(name, "gateway" | "nats") || name == "agent" && !service["networks"].is_null()
+        matches!(name, "gateway" | "nats" | "processors")
+            || name == "agent" && !service["networks"].is_null()
     );
     for (source, target) in Service(service.clone()).mounts() {
         let is_volume = !source.starts_with(['/', '.']);
