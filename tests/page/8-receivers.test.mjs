@@ -206,6 +206,27 @@ test('by keyboard alone a receiver is chosen, and taken away', () =>
     await mail.waitFor({ state: 'detached' })
   }))
 
+test('a link in a message leads to its team, whichever was looked at last', () =>
+  visit('/', async (page) => {
+    const ask = (method, path, body) =>
+      page.evaluate(async ([method, path, body]) => {
+        const answer = await fetch(path, { method, headers: { 'Content-Type': 'application/json' }, ...(body ? { body } : {}) })
+        return { status: answer.status, text: await answer.text() }
+      }, [method, path, body && JSON.stringify(body)])
+    const made = await ask('POST', '/api/v1/teams', { name: 'Other people' })
+    assert.equal(made.status, 201, made.text)
+    const team = JSON.parse(made.text)
+    const choice = page.getByTestId('team-choice').first()
+    await page.goto(`/alerts?team=${team.team}`)
+    await until('the team of the link', () => choice.inputValue(), (it) => it === team.team)
+    await page.goto('/alerts?team=default')
+    await until('the other team', () => choice.inputValue(), (it) => it === 'default')
+    await page.goto('/alerts?team=nobodys')
+    await until('the team of before', () => choice.inputValue(), (it) => it === 'default')
+    const removed = await ask('DELETE', `/api/v1/team?team=${team.team}`, { revision: team.revision, confirm: team.team })
+    assert.equal(removed.status, 204, removed.text)
+  }, { outage: true }))
+
 for (const colorScheme of ['light', 'dark']) {
   test(`on a phone receivers fit (${colorScheme})`, () =>
     visit('/receivers', async (page) => {

@@ -17,7 +17,7 @@ use watchkeeper_nats::{Layout, Program, SetupOptions, Tls, setup};
 use watchkeeper_schemas::ids::{BootId, HostId, TeamId};
 use watchkeeper_schemas::quantity::{Pct, UnixMs};
 use watchkeeper_schemas::sample::{Cpu, Sample};
-use watchkeeper_schemas::subjects::{PROCESSORS_INBOX, SampleSubject, latest_key};
+use watchkeeper_schemas::subjects::{GATEWAY_INBOX, PROCESSORS_INBOX, SampleSubject, latest_key};
 use watchkeeper_schemas::view::{HostHead, HostView, Numbers};
 use watchkeeper_streams::connect::{Connect, connect};
 use watchkeeper_streams::topology::{LATEST, Limits, ensure};
@@ -70,6 +70,12 @@ impl Drop for Stand {
 }
 
 impl Stand {
+    /// JetStream as the gateway has it.
+    pub(crate) async fn as_gateway(&self) -> jetstream::Context {
+        let layout = Layout::new(self.folder.path().join("nats"));
+        as_program(&layout, self.port, Program::Gateway, GATEWAY_INBOX).await
+    }
+
     /// Both, with an empty fleet, once the gateway is ready.
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -358,14 +364,19 @@ async fn port_of(nats: &Path) -> u16 {
 }
 
 /// The bucket, made as the processors make it.
-async fn open_bucket(layout: &Layout, port: u16) -> (jetstream::Context, kv::Store) {
+/// JetStream with the rights of a program.
+async fn as_program(layout: &Layout, port: u16, program: Program, inbox: &str) -> jetstream::Context {
     let settings = Connect {
         url: format!("nats://127.0.0.1:{port}"),
-        creds: layout.program_creds(Program::Processors),
-        name: "test-processors",
-        inbox: PROCESSORS_INBOX.trim_end_matches(".>").to_owned(),
+        creds: layout.program_creds(program),
+        name: "test",
+        inbox: inbox.trim_end_matches(".>").to_owned(),
     };
-    let context = jetstream::new(connect(&settings).await.unwrap().client);
+    jetstream::new(connect(&settings).await.unwrap().client)
+}
+
+async fn open_bucket(layout: &Layout, port: u16) -> (jetstream::Context, kv::Store) {
+    let context = as_program(layout, port, Program::Processors, PROCESSORS_INBOX).await;
     until("the topology is ensured", async || {
         ensure(&context, &Limits::default()).await.map_err(|error| format!("{error:?}"))
     })

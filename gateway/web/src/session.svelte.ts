@@ -108,6 +108,9 @@ class Session {
 
   #in(user: Person, teams: Membership[], expires: string | null | undefined): void {
     if (this.#was && this.invitation === null && this.user?.name !== user.name) return location.reload()
+    // A link in a message names its team.
+    const linked = new URLSearchParams(location.search).get('team')
+    if (!this.team && linked && teams.some((it) => it.team === linked)) choose(linked)
     const wanted = this.team?.team ?? chosen()
     const team = teams.find((it) => it.team === wanted) ?? teams[0] ?? null
     if (this.#was && this.team && team?.team !== this.team.team) return location.replace('/')
